@@ -1,0 +1,1 @@
+"""Losses that contrast against a memory or other channels."""

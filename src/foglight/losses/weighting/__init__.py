@@ -1,0 +1,1 @@
+"""Weights that are laid over per-pixel losses."""

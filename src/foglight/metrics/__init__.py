@@ -1,0 +1,1 @@
+"""Streaming metrics in bounded memory."""

@@ -1,0 +1,1 @@
+"""Networks; they know no loss, no data set and no metric."""
