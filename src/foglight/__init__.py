@@ -1,3 +1,56 @@
-"""foglight: distil any segmentation teacher into a small, calibrated student."""
+"""foglight: distil any segmentation teacher into a small, calibrated student, and tell the truth about whether it helped.
+
+    import foglight as fl
+
+    result = fl.distill(teacher="runs/teacher", student="lite_s", data="fogtown", method="kd", budget="2000 steps")
+    logits = fl.load_student(result.folder)(images).logits
+
+Nothing heavy is imported before it is used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from foglight.api import distill, evaluate, loss, method, predict, train
+    from foglight.config.schema import DataConfig, PixelWeightConfig, RunConfig
+    from foglight.engine.distiller import Distiller
+    from foglight.errors import UserError
+    from foglight.models.student_file import load_student
+    from foglight.types import Batch, ModelInfo, ModelOutput
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Batch",
+    "DataConfig",
+    "Distiller",
+    "ModelInfo",
+    "ModelOutput",
+    "PixelWeightConfig",
+    "RunConfig",
+    "UserError",
+    "distill",
+    "evaluate",
+    "load_student",
+    "loss",
+    "method",
+    "predict",
+    "train",
+]
+
+_HOMES = {
+    "foglight.api": ("distill", "evaluate", "loss", "method", "predict", "train"),
+    "foglight.config.schema": ("DataConfig", "PixelWeightConfig", "RunConfig"),
+    "foglight.engine.distiller": ("Distiller",),
+    "foglight.errors": ("UserError",),
+    "foglight.models.student_file": ("load_student",),
+    "foglight.types": ("Batch", "ModelInfo", "ModelOutput"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(home), name)
+    raise AttributeError(f"module 'foglight' has no attribute {name!r}")

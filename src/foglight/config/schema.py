@@ -1,21 +1,38 @@
 """What a recipe may say: typed, closed models; an unknown key is an error.
 
 This file stands on the ground floor: it imports nothing of foglight and nothing heavy, so that `foglight --help` is quick.
+Scalars are strict: the text "0.1" is not a number, 1 is not true, and 1.5 is not a count.
 """
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Strict, Tag, model_validator
 
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
+Number = Annotated[float, Strict()]
+Integer = Annotated[int, Strict()]
+Flag = Annotated[bool, Strict()]
+Fraction = Annotated[Number, Field(ge=0, le=1)]
+Positive = Annotated[Number, Field(gt=0)]
+NonNegative = Annotated[Number, Field(ge=0)]
+Count = Annotated[Integer, Field(ge=1)]
+Size = tuple[Count, Count]
 
 
 class Section(BaseModel):
     """A part of a recipe."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Named(Section):
+    """A part of a recipe that may be written as its name alone: `student: lite_s` is `student: {name: lite_s}`."""
+
+    name: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, content: Any) -> Any:
+        return {"name": content} if isinstance(content, str) else content
 
 
 class Schedule(Section):
@@ -25,8 +42,8 @@ class Schedule(Section):
     """
 
     kind: Literal["constant", "warm-up", "decay", "until"] = "constant"
-    value: float = 1.0
-    end: Annotated[float, Field(gt=0, le=1)] = 1.0
+    value: Number = 1.0
+    end: Annotated[Number, Field(gt=0, le=1)] = 1.0
 
 
 Source = Literal["mc_dropout", "entropy", "max_prob", "margin", "teacher_gap", "teacher_mc"]
@@ -42,60 +59,89 @@ class PixelWeightConfig(Section):
     kappa: NonNegative = 5.0
     m: NonNegative = 1.0
     max_weight: Positive | None = None
-    mean_one: bool = False
-    start_step: Annotated[int, Field(ge=0)] = 0
+    mean_one: Flag = False
+    start_step: Annotated[Integer, Field(ge=0)] = 0
     estimator: Literal["closed_form", "replay", "full"] | None = None
-    passes: Annotated[int, Field(ge=1)] = 5
-    rate: Annotated[float, Field(ge=0, lt=1)] | None = None
+    passes: Count = 5
+    rate: Annotated[Number, Field(ge=0, lt=1)] | None = None
     ddof: Literal[0, 1] = 0
     batch_norm: Literal["batch", "running", "update"] = "batch"
     stream: Literal["own", "shared"] = "own"
     grid: Literal["head", "label"] = "head"
     scope: Literal["all", "last_dropout"] = "all"
     temperature: Positive = 1.0
-    match_passes: Annotated[int, Field(ge=2)] | None = None
+    match_passes: Annotated[Integer, Field(ge=2)] | None = None
 
 
-class LossConfig(Section):
-    """One method in a recipe. `options` are the keyword arguments of its class."""
+def _kind_of_weight(content: Any) -> str:
+    """A mapping with a key of `Schedule` is one; any other mapping gives a weight by term."""
+    if isinstance(content, Schedule) or (isinstance(content, dict) and set(Schedule.model_fields) & set(content)):
+        return "schedule"
+    return "by term" if isinstance(content, dict) else "number"
 
-    name: str
-    weight: float | Schedule | dict[str, float | Schedule] = 1.0
+
+TermWeight = Annotated[
+    Annotated[Number, Tag("number")] | Annotated[Schedule, Tag("schedule")], Discriminator(_kind_of_weight)
+]
+Weight = Annotated[
+    Annotated[Number, Tag("number")]
+    | Annotated[Schedule, Tag("schedule")]
+    | Annotated[dict[str, TermWeight], Tag("by term")],
+    Discriminator(_kind_of_weight),
+]
+
+
+class LossConfig(Named):
+    """One method in a recipe.
+
+    `options` are the keyword arguments of its class. One is resolved later, from the training labels:
+    `class_weights: inverse-sqrt` of `cross_entropy` becomes one weight per class, 1/sqrt(share of pixels).
+    `weight` is a number, a schedule, or either of them by term.
+    """
+
+    weight: Weight = 1.0
     options: dict[str, Any] = Field(default_factory=dict)
     pixel_weight: PixelWeightConfig | None = None
 
 
-class ModelConfig(Section):
+class ModelConfig(Named):
     """A network: a registry name, a run folder, a student.safetensors, or module:package.mod:build."""
 
-    name: str
     options: dict[str, Any] = Field(default_factory=dict)
     weights: str | None = None
-    pretrained: bool = False
-    normalisation: Literal["imagenet", "none"] | dict[Literal["mean", "std"], tuple[float, float, float]] | None = None
-    align_corners: bool | None = None
+    pretrained: Flag = False
+    normalisation: Literal["imagenet", "none"] | dict[Literal["mean", "std"], tuple[Number, Number, Number]] | None = (
+        None
+    )
+    align_corners: Flag | None = None
 
 
 class AugmentConfig(Section):
     """Joint augmentation of image, label and extra channels."""
 
-    crop: tuple[int, int] | None = None
-    resize: tuple[int, int] | None = None
+    crop: Size | None = None
+    resize: Size | None = None
     scale: tuple[Positive, Positive] = (0.5, 2.0)
     flip: Fraction = 0.5
     colour_jitter: NonNegative = 0.0
 
+    @model_validator(mode="after")
+    def _ordered(self) -> "AugmentConfig":
+        if self.scale[0] > self.scale[1]:
+            raise ValueError(f"expected scale: [smallest, largest], got {list(self.scale)}")
+        return self
 
-class DataConfig(Section):
+
+class DataConfig(Named):
     """Which images, which part of them, and how they are batched."""
 
     name: str = "fogtown"
     root: str | None = None
     options: dict[str, Any] = Field(default_factory=dict)
     split: str | None = None
-    size: tuple[int, int] | None = None
-    batch_size: Annotated[int, Field(ge=1)] = 8
-    workers: Annotated[int, Field(ge=0)] = 0
+    size: Size | None = None
+    batch_size: Count = 8
+    workers: Annotated[Integer, Field(ge=0)] = 0
     cache: Literal["memory", "none"] = "memory"
     augment: AugmentConfig = AugmentConfig()
     unlabeled: str | None = None
@@ -108,21 +154,21 @@ class OptimConfig(Section):
     name: Literal["sgd", "adamw"] = "sgd"
     lr: Positive = 0.02
     momentum: Fraction = 0.9
-    nesterov: bool = False
+    nesterov: Flag = False
     weight_decay: NonNegative = 1e-4
     head_lr_multiple: Positive = 1.0
     schedule: Literal["poly", "cosine"] = "poly"
     power: Positive = 0.9
     warmup: Fraction = 0.0
-    accumulate: Annotated[int, Field(ge=1)] = 1
+    accumulate: Count = 1
     clip: Positive | None = None
 
 
 class BudgetConfig(Section):
     """How long a run is: exactly one of student updates, images seen, or seconds of training."""
 
-    steps: Annotated[int, Field(ge=1)] | None = None
-    samples: Annotated[int, Field(ge=1)] | None = None
+    steps: Count | None = None
+    samples: Count | None = None
     seconds: Positive | None = None
 
     @model_validator(mode="after")
@@ -137,23 +183,23 @@ class EngineConfig(Section):
     """Devices, precision, and how often things happen."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    devices: Annotated[int, Field(ge=1)] = 1
-    nodes: Annotated[int, Field(ge=1)] = 1
-    threads: Annotated[int, Field(ge=1)] | None = None
+    devices: Count = 1
+    nodes: Count = 1
+    threads: Count | None = None
     precision: Literal["float32", "bf16"] = "float32"
-    fast: bool = False
-    log_every: Annotated[int, Field(ge=1)] = 20
-    evaluate_every: Annotated[int, Field(ge=1)] | None = None
-    checkpoint_every: Annotated[int, Field(ge=1)] = 200
-    averaging: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    patience: Annotated[int, Field(ge=1)] | None = None
-    tensorboard: bool = True
+    fast: Flag = False
+    log_every: Count = 20
+    evaluate_every: Count | None = None
+    checkpoint_every: Count = 200
+    averaging: Annotated[Number, Field(ge=0, lt=1)] = 0.0
+    patience: Count | None = None
+    tensorboard: Flag = True
 
 
 class RunConfig(Section):
     """One run, complete: what `config.yaml` of a run folder holds."""
 
-    seed: int = 0
+    seed: Integer = 0
     student: ModelConfig
     teacher: ModelConfig | None = None
     data: DataConfig = DataConfig()
@@ -162,5 +208,5 @@ class RunConfig(Section):
     optim: OptimConfig = OptimConfig()
     budget: BudgetConfig = BudgetConfig(steps=1000)
     engine: EngineConfig = EngineConfig()
-    preflight: bool = True
+    preflight: Flag = True
     allow: tuple[str, ...] = ()

@@ -1,0 +1,177 @@
+"""From a recipe to objects: the only place that reads every registry.
+
+The student is built under a seed of its own before anything else, and each loss under its own, so that adding a loss
+changes nobody's initial weights.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, final
+
+import torch
+
+from foglight.config.schema import DataConfig, LossConfig, ModelConfig, RunConfig
+from foglight.data.cached import Cached
+from foglight.data.dataset import SegmentationDataset, class_frequencies, class_weights
+from foglight.data.loading import EvaluationBatches, evaluation_batches, training_batches
+from foglight.data.registry import build_dataset
+from foglight.data.stream import TrainingStream
+from foglight.data.transforms import Augment
+from foglight.data.unlabelled import UnlabelledFolder
+from foglight.engine.terms import LossSpec
+from foglight.errors import ConfigurationError
+from foglight.losses.base import DistillationLoss, PixelLoss
+from foglight.losses.registry import build_loss
+from foglight.losses.weighting.weighted import PixelWeighted
+from foglight.models.load import load_network
+from foglight.models.network import Network
+from foglight.types import ModelInfo, derive_seed
+
+# The value of `class_weights` in a recipe that asks for 1/sqrt(frequency) of the training part.
+FROM_DATA: Final = "inverse-sqrt"
+IMAGENET: Final = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+@final
+@dataclass(frozen=True)
+class Data:
+    """The three parts of a data set and the stream over the first.
+
+    Attributes:
+        train: what the student learns from.
+        tune: what selects.
+        report: what is reported; never selected on.
+        stream: augmented training frames by position.
+    """
+
+    train: SegmentationDataset
+    tune: SegmentationDataset
+    report: SegmentationDataset
+    stream: TrainingStream
+
+
+def build_part(config: DataConfig, part: str) -> SegmentationDataset:
+    """One part of a data set, resized and cached as the recipe says."""
+    return build_dataset(
+        config.name,
+        part=part,
+        root=config.root,
+        split=config.split,
+        size=config.size,
+        cache=config.cache,
+        options=config.options,
+    )
+
+
+def build_data(config: DataConfig, *, seed: int) -> Data:
+    """All parts and the training stream."""
+    train, tune, report = (build_part(config, part) for part in ("train", "tune", "report"))
+    augment = Augment(
+        crop=config.augment.crop,
+        resize=config.augment.resize,
+        scale=config.augment.scale,
+        flip=config.augment.flip,
+        colour_jitter=config.augment.colour_jitter,
+    )
+    unlabelled = None
+    if config.unlabeled is not None:
+        folder = UnlabelledFolder(
+            Path(config.unlabeled), class_names=train.info.class_names, palette=train.info.palette
+        )
+        unlabelled = Cached(folder, size=config.size, cache=config.cache)
+    stream = TrainingStream(
+        train, augment, seed=seed, unlabelled=unlabelled, unlabelled_fraction=config.unlabeled_fraction
+    )
+    return Data(train, tune, report, stream)
+
+
+def micro_batches(
+    data: Data, config: DataConfig, first: int, number: int, *, rank: int = 0, world_size: int = 1
+) -> Any:
+    """A stretch of the training stream."""
+    return training_batches(
+        data.stream,
+        batch_size=config.batch_size,
+        first_batch=first,
+        num_batches=number,
+        workers=config.workers,
+        rank=rank,
+        world_size=world_size,
+    )
+
+
+def whole_images(dataset: SegmentationDataset, config: DataConfig) -> EvaluationBatches:
+    """Every frame once, un-augmented."""
+    return evaluation_batches(dataset, batch_size=config.batch_size, workers=config.workers)
+
+
+def build_student(config: RunConfig, *, num_classes: int, trust: bool = False) -> Network:
+    """The student under its own seed."""
+    with torch.random.fork_rng():
+        torch.manual_seed(derive_seed(config.seed, "student weights"))
+        return build_model(config.student, num_classes=num_classes, trust=trust)
+
+
+def build_model(config: ModelConfig, *, num_classes: int | None, trust: bool = False) -> Network:
+    """A network as a recipe names it."""
+    return load_network(
+        config.name,
+        num_classes=num_classes,
+        options=config.options,
+        weights=None if config.weights is None else Path(config.weights),
+        pretrained=config.pretrained,
+        trust=trust,
+        normalisation=normalisation(config),
+        align_corners=config.align_corners,
+    )
+
+
+def normalisation(config: ModelConfig) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """Mean and standard deviation; None leaves the network's own."""
+    match config.normalisation:
+        case None:
+            return None
+        case "imagenet":
+            return IMAGENET
+        case "none":
+            return ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+        case given:
+            return (given["mean"], given["std"])
+
+
+def build_specs(losses: tuple[LossConfig, ...], *, seed: int, train: SegmentationDataset | None) -> list[LossSpec]:
+    """The losses of a recipe, not yet built; class weights asked `inverse-sqrt` are measured on `train`."""
+    specs: list[LossSpec] = []
+    for index, loss in enumerate(losses):
+        options = _resolve_class_weights(loss, train)
+        build = partial(_build_loss, loss, options, derive_seed(seed, "loss weights", index, loss.name))
+        specs.append(LossSpec(loss.name, build, loss.weight))
+    return specs
+
+
+def _resolve_class_weights(loss: LossConfig, train: SegmentationDataset | None) -> Mapping[str, Any]:
+    if loss.options.get("class_weights") != FROM_DATA:
+        return loss.options
+    if train is None:
+        raise ConfigurationError(
+            f"{loss.name}: class_weights: {FROM_DATA} needs a data set, got none", remedy="give the weights as a list"
+        )
+    return {**loss.options, "class_weights": class_weights(class_frequencies(train)).tolist()}
+
+
+def _build_loss(
+    config: LossConfig, options: Mapping[str, Any], seed: int, student: ModelInfo, teacher: ModelInfo | None
+) -> DistillationLoss:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        loss = build_loss(config.name, student, teacher, options)
+    if config.pixel_weight is None:
+        return loss
+    if not isinstance(loss, PixelLoss):
+        raise ConfigurationError(
+            f"{config.name}: a pixel weight needs a loss that is a sum over pixels, got {type(loss).__name__}",
+            remedy="remove `pixel_weight:` from this loss",
+        )
+    return PixelWeighted(loss, config.pixel_weight, student, teacher)

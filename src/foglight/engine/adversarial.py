@@ -1,0 +1,63 @@
+"""A discriminator learns against the student, under an optimiser that the engine owns.
+
+The student's pass leaves gradient on the discriminator; it is dropped before the discriminator's own loss, which sees
+detached outputs, so that neither can leak into the other. Over processes its gradients are averaged explicitly: the
+discriminator runs outside the wrapped forward.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from foglight.config.schema import OptimConfig
+from foglight.losses.base import AdversarialLoss
+from foglight.types import Batch, ModelOutput
+
+# Of SKD's and CIRKD's scripts: SGD 4e-4 for the discriminator, momentum and decay as the student's.
+LEARNING_RATE = 4e-4
+
+
+def discriminator_optimisers(losses: Sequence[AdversarialLoss], config: OptimConfig) -> list[torch.optim.Optimizer]:
+    """One SGD per discriminator; `base_lr` is what the run's schedule multiplies."""
+    return [
+        torch.optim.SGD(
+            [{"params": list(loss.discriminator.parameters()), "lr": LEARNING_RATE, "base_lr": LEARNING_RATE}],
+            lr=LEARNING_RATE,
+            momentum=config.momentum,
+            weight_decay=config.weight_decay,
+        )
+        for loss in losses
+    ]
+
+
+def update_discriminators(
+    losses: Sequence[AdversarialLoss],
+    optimisers: Sequence[torch.optim.Optimizer],
+    student: ModelOutput,
+    teacher: ModelOutput,
+    batch: Batch,
+) -> dict[str, float]:
+    """One step of every discriminator on what both networks said; returns their losses."""
+    student = student.detach().promote()
+    values: dict[str, float] = {}
+    for index, (loss, optimiser) in enumerate(zip(losses, optimisers, strict=True)):
+        optimiser.zero_grad(set_to_none=True)
+        with torch.autocast(student.logits.device.type, enabled=False):
+            value = loss.discriminator_loss(student, teacher.promote(), batch)
+        torch.autograd.backward(value)
+        _average_gradients(loss.discriminator)
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        values[f"discriminator_{index}"] = value.item()
+    return values
+
+
+def _average_gradients(discriminator: nn.Module) -> None:
+    if not (dist.is_available() and dist.is_initialized()):
+        return
+    for parameter in discriminator.parameters():
+        if parameter.grad is not None:
+            dist.all_reduce(parameter.grad)
+            parameter.grad /= dist.get_world_size()

@@ -1,0 +1,105 @@
+"""Losses that need modules on the teacher train them first; then the engine freezes them.
+
+The teacher's own weights stay frozen throughout. Where a loss names insertions, its modules stand in the teacher's path
+at those taps while adapting (AttnFD's attention sees the gradient of the teacher's own cross-entropy); in the
+distillation that follows the teacher is plain again and the loss applies its modules itself.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from foglight.engine.checkpoint import load_checkpoint, save_checkpoint
+from foglight.engine.distiller import Distiller
+from foglight.engine.progress import Progress
+from foglight.errors import ConfigurationError
+from foglight.losses.base import TeacherAdapted
+from foglight.models.ensemble import Ensemble
+from foglight.models.network import Network
+from foglight.models.taps import inserted
+from foglight.types import Batch, ModelOutput
+
+LEARNING_RATE: Final = 1e-3
+
+
+def adapt_teacher(
+    loss: TeacherAdapted, teacher: Network | Ensemble, batches: Iterable[Batch], *, taps: frozenset[str]
+) -> list[float]:
+    """Train `loss.adapt_modules` for its number of steps, then freeze them; returns the loss of every step.
+
+    Raises:
+        ConfigurationError: for insertions into an ensemble, which has no single path.
+    """
+    if isinstance(teacher, Ensemble) and loss.insertions:
+        raise ConfigurationError(
+            "expected one teacher for a loss that stands in its path, got an ensemble", remedy="name a single `--teacher`"
+        )
+    loss.adapt_modules.train()
+    loss.adapt_modules.requires_grad_(True)
+    optimiser = torch.optim.AdamW(loss.adapt_modules.parameters(), lr=LEARNING_RATE)
+    values: list[float] = []
+    for batch in islice(batches, loss.adapt_steps):
+        output = _run(loss.insertions, teacher, batch, taps)
+        value = loss.adapt_loss(output.promote(), batch)
+        optimiser.zero_grad(set_to_none=True)
+        torch.autograd.backward(value)
+        optimiser.step()
+        values.append(value.item())
+    loss.adapt_modules.eval()
+    loss.adapt_modules.requires_grad_(False)
+    return values
+
+
+def _run(insertions: Mapping[str, nn.Module], teacher: Network | Ensemble, batch: Batch, taps: frozenset[str]) -> ModelOutput:
+    if isinstance(teacher, Ensemble) or not insertions:
+        return teacher(batch.image, batch.extra, taps=taps)
+    with inserted(teacher.module, insertions):
+        return teacher(batch.image, batch.extra, taps=taps)
+
+
+def stored_adaptation(path: Path, loss: TeacherAdapted) -> bool:
+    """Load and freeze an adaptation stored by (teacher, loss, data); whether there was one."""
+    if not path.exists():
+        return False
+    state: dict[str, Tensor] = load_checkpoint(path)["modules"]
+    loss.adapt_modules.load_state_dict(state)
+    loss.adapt_modules.eval()
+    loss.adapt_modules.requires_grad_(False)
+    return True
+
+
+def store_adaptation(path: Path, loss: TeacherAdapted, *, seconds: float) -> None:
+    """Keep an adaptation for the arms that share it, with what it cost."""
+    save_checkpoint(path, {"modules": loss.adapt_modules.state_dict(), "seconds": seconds})
+
+
+def adapt_all(
+    distiller: Distiller, batches: Callable[[int], Iterable[Batch]], *, folder: Path, key: str, progress: Progress
+) -> None:
+    """Adapt what needs it, or read it back where this very adaptation is stored beside other runs of the folder's parent.
+
+    Args:
+        distiller: the losses and the teacher.
+        batches: number of micro-batches -> batches from the beginning of the stream.
+        folder: of the run; adaptations lie in `adapted/` beside it, so that paired arms share them.
+        key: a hash of teacher, loss configuration and data.
+        progress: is told what is done.
+    """
+    teacher = distiller.teacher
+    for index, loss in enumerate(distiller.terms.built):
+        if not isinstance(loss, TeacherAdapted) or teacher is None:
+            continue
+        path = folder.parent / "adapted" / f"{key[:16]}-{index}.ckpt"
+        if stored_adaptation(path, loss):
+            progress.note(f"{type(loss).__name__}: the teacher's adaptation is read from {path}")
+            continue
+        start = time.perf_counter()
+        adapt_teacher(loss, teacher, batches(loss.adapt_steps), taps=loss.requires.teacher_taps)
+        seconds = time.perf_counter() - start
+        store_adaptation(path, loss, seconds=seconds)
+        progress.note(f"{type(loss).__name__}: the teacher was adapted for {loss.adapt_steps} steps in {seconds:.1f} s")

@@ -1,0 +1,102 @@
+"""Networks by name: list them, read their cards, build them from a recipe's options.
+
+Importing this file costs no torch; a builder, and timm with it, is imported when a network is built.
+"""
+
+import difflib
+import inspect
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from foglight.errors import ConfigurationError
+from foglight.models.cards import MODEL_CARDS, ModelCard
+
+if TYPE_CHECKING:
+    import torch.nn
+
+    import foglight.models.segmentation_module
+
+
+def model_names() -> tuple[str, ...]:
+    """The registered networks, in the order of their cards."""
+    return tuple(MODEL_CARDS)
+
+
+def model_card(name: str) -> ModelCard:
+    """The card of that name.
+
+    Raises:
+        ConfigurationError: if there is none; the message suggests the nearest name.
+    """
+    if name not in MODEL_CARDS:
+        near = difflib.get_close_matches(name, MODEL_CARDS, n=1)
+        remedy = f"did you mean {near[0]!r}?" if near else f"take one of {', '.join(MODEL_CARDS)}"
+        raise ConfigurationError(f"expected the name of a network, got {name!r}", remedy=remedy)
+    return MODEL_CARDS[name]
+
+
+def model_options(name: str) -> dict[str, Any]:
+    """What a recipe may set on that network, with the values it has otherwise.
+
+    >>> model_options("lite_s")["widths"]
+    (12, 24, 40, 56)
+
+    Raises:
+        ConfigurationError: if there is no such network.
+    """
+    card = model_card(name)
+    parameters = inspect.signature(_builders()[card.builder]).parameters.values()
+    own = {parameter.name: parameter.default for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY}
+    return {option: card.defaults.get(option, value) for option, value in own.items() if option not in card.identity}
+
+
+def build_module(
+    name: str, *, num_classes: int, options: Mapping[str, Any]
+) -> "foglight.models.segmentation_module.SegmentationModule":
+    """The network of that name with fresh weights, drawn from the global random stream.
+
+    Args:
+        name: one of `model_names()`.
+        num_classes: k.
+        options: some of `model_options(name)`.
+
+    Raises:
+        ConfigurationError: for an unknown name, an unknown option, or a value that the network cannot take.
+    """
+    card, legal = model_card(name), model_options(name)
+    if num_classes < 1:
+        raise ConfigurationError(f"expected num_classes >= 1, got {num_classes}", remedy="name the classes of the data")
+    unknown = sorted(set(options) - set(legal))
+    if unknown:
+        near = difflib.get_close_matches(unknown[0], legal, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise ConfigurationError(
+            f"{name} has no option {', '.join(map(repr, unknown))}", remedy=f"{hint}its options are {', '.join(legal)}"
+        )
+    try:
+        return _builders()[card.builder](num_classes, **{**card.identity, **legal, **options})
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(
+            f"{name} cannot be built with {dict(options)}: {error}", remedy=f"its defaults are {legal}"
+        ) from error
+
+
+def parameter_count(module: "torch.nn.Module") -> int:
+    """The number of weights, auxiliary heads included."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _builders() -> dict[str, Callable[..., "foglight.models.segmentation_module.SegmentationModule"]]:
+    from foglight.models.deeplabv3 import deeplabv3_mobilenetv2, deeplabv3_resnet
+    from foglight.models.deeplabv3plus import deeplabv3plus_mobilenetv2, deeplabv3plus_resnet
+    from foglight.models.lite import Lite
+    from foglight.models.pspnet import pspnet_resnet
+
+    return {
+        "deeplabv3_resnet": deeplabv3_resnet,
+        "deeplabv3_mobilenetv2": deeplabv3_mobilenetv2,
+        "pspnet_resnet": pspnet_resnet,
+        "deeplabv3plus_resnet": deeplabv3plus_resnet,
+        "deeplabv3plus_mobilenetv2": deeplabv3plus_mobilenetv2,
+        "lite": Lite,
+    }
