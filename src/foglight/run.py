@@ -224,7 +224,8 @@ def _adaptation_key(config: RunConfig, teacher_hash: str | None) -> str:
 def _plan(config: RunConfig, output: Path, fingerprint: str, data: Data, steps: int) -> Plan:
     def score(student: Network) -> Mapping[str, Any]:
         batches = _on_device(whole_images(data.tune, config.data), student)
-        return evaluate(student, batches, class_names=data.tune.info.class_names, boundary=False).summary()
+        scores = evaluate(student, batches, class_names=data.tune.info.class_names, boundary=False).to_dict()
+        return {name: value for name, value in scores.items() if value is None or isinstance(value, int | float)}
 
     return Plan(
         folder=output,

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from foglight.config.mistakes import Mistake, configuration_error, did_you_mean, validation_mistakes
 from foglight.config.overrides import Override, apply_override, parse_override
-from foglight.config.presets import expand
+from foglight.config.presets import expand, method_and_losses
 from foglight.config.schema import RunConfig
 from foglight.config.yaml_text import parse_yaml, read_yaml, write_yaml
 from foglight.errors import ConfigurationError
@@ -28,6 +28,15 @@ def load_recipe(recipe: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
     """
     path = find_recipe(recipe)
     return build_config(read_yaml(path), overrides, source=str(recipe))
+
+
+def load_packaged(name: str) -> RunConfig:
+    """A recipe that comes with foglight, whatever files lie in the working directory.
+
+    Raises:
+        ConfigurationError: if there is none of that name.
+    """
+    return load_recipe(_packaged(name))
 
 
 def build_config(content: Any, overrides: Sequence[str] = (), *, source: str = "the command line") -> RunConfig:
@@ -48,10 +57,14 @@ def build_config(content: Any, overrides: Sequence[str] = (), *, source: str = "
     changes = [item for item in parsed if isinstance(item, Override)]
     on_losses = [change for change in changes if change.keys[0] == "losses" and len(change.keys) > 1]
     mistakes += _apply(tree, [change for change in changes if change not in on_losses])
-    if "losses" in tree:
+    if tree.get("method") is None:
+        tree.setdefault("losses", [loss.model_dump(mode="json") for loss in RunConfig.model_fields["losses"].default])
         mistakes += _apply(tree, on_losses)
         on_losses = []
-    config = expand(_validate(tree, mistakes, source))
+    given = _validate(tree, mistakes, source)
+    config = expand(given)
+    if given.method is not None and tree.get("losses") is not None and given.losses != config.losses:
+        raise method_and_losses(given.method)
     if not on_losses:
         return config
     tree = {**config.model_dump(mode="json"), "method": None}
@@ -99,13 +112,17 @@ def find_recipe(recipe: str | Path) -> Path:
         ConfigurationError: if there is neither.
     """
     path = Path(recipe)
-    if path.is_file():
-        return path
-    if str(recipe) in recipe_names():
-        return Path(str(resources.files("foglight.recipes") / "runs" / f"{recipe}.yaml"))
-    suggestion = did_you_mean(path.stem, recipe_names())
-    problem = f"{recipe}: no such file, and no recipe of that name"
-    raise ConfigurationError(problem, remedy=f"name a YAML file or one that `foglight recipes` lists{suggestion}")
+    return path if path.is_file() else _packaged(str(recipe))
+
+
+def _packaged(name: str) -> Path:
+    known = recipe_names()
+    if name not in known:
+        raise ConfigurationError(
+            f"{name}: no such file, and no recipe of that name",
+            remedy=f"name a YAML file or one that `foglight recipes` lists{did_you_mean(Path(name).stem, known)}",
+        )
+    return Path(str(resources.files("foglight.recipes") / "runs" / f"{name}.yaml"))
 
 
 def _apply(tree: dict[str, Any], changes: Sequence[Override]) -> list[Mistake]:

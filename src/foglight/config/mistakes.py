@@ -22,10 +22,10 @@ _EXPECTED: Final = {
     "bool_type": "true or false",
     "string_type": "text",
     "literal_error": "{expected}",
-    "greater_than": "a number > {gt}",
-    "greater_than_equal": "a number >= {ge}",
-    "less_than": "a number < {lt}",
-    "less_than_equal": "a number <= {le}",
+    "greater_than": "a number > {gt:g}",
+    "greater_than_equal": "a number >= {ge:g}",
+    "less_than": "a number < {lt:g}",
+    "less_than_equal": "a number <= {le:g}",
     "tuple_type": "a list",
     "list_type": "a list",
     "too_short": "a list of {min_length} or more",
@@ -57,7 +57,7 @@ class Mistake:
 
 def configuration_error(source: str, mistakes: Sequence[Mistake]) -> ConfigurationError:
     """All mistakes in one error: one line if there is one mistake, else one line each below a line that counts them."""
-    remedy = f"correct {'this' if len(mistakes) == 1 else 'these'} in {source} or on the command line"
+    remedy = f"correct {'it' if len(mistakes) == 1 else 'them'} in the recipe or on the command line"
     if len(mistakes) == 1:
         return ConfigurationError(f"{source}: {mistakes[0]} (1 error)", remedy=remedy)
     lines = [f"{source}: {len(mistakes)} errors", *(f"  {mistake}" for mistake in mistakes), "Nothing was started"]

@@ -27,7 +27,7 @@ class Constant(Section):
     """A number of a method and where it comes from."""
 
     name: str
-    value: float | bool | str
+    value: int | float | bool | str
     source: str
 
 
@@ -137,7 +137,7 @@ def load_method(name: str) -> Preset:
     if base not in _methods():
         raise _unknown(name, base, sorted(_methods()) if plus else method_names())
     method = _methods()[base]
-    if not overlay:
+    if not plus and not overlay:
         return method
     if overlay not in _overlays():
         raise _unknown(name, overlay, overlay_names())
@@ -155,12 +155,17 @@ def expand(config: RunConfig) -> RunConfig:
     if config.method is None:
         return config
     losses = load_method(config.method).losses(config.data.name, config.student.name)
-    if "losses" in config.model_fields_set and config.losses != losses:
-        raise ConfigurationError(
-            f"method: expected either method or losses, got method {config.method!r} and losses that differ from it",
-            remedy="remove one of the two; `losses.0.weight=...` on the command line changes a method's terms",
-        )
+    if config.losses not in (losses, RunConfig.model_fields["losses"].default):
+        raise method_and_losses(config.method)
     return config.model_copy(update={"losses": losses})
+
+
+def method_and_losses(method: str) -> ConfigurationError:
+    """The refusal of a recipe that says what its losses are twice, and not the same."""
+    return ConfigurationError(
+        f"method: expected either method or losses, got method {method!r} and losses that differ from it",
+        remedy="remove one of the two; `losses.0.weight=...` on the command line changes a method's terms",
+    )
 
 
 def _lay(overlay: Overlay, method: Preset, name: str) -> Preset:

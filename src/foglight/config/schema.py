@@ -1,6 +1,6 @@
 """What a recipe may say: typed, closed models; an unknown key is an error.
 
-This file stands on the ground floor: it imports nothing of foglight and nothing heavy, so that `foglight --help` is quick.
+This file stands on the ground floor: it imports nothing of foglight and nothing heavy, so that `--help` is quick.
 Scalars are strict: the text "0.1" is not a number, 1 is not true, and 1.5 is not a count.
 """
 
@@ -16,6 +16,7 @@ Positive = Annotated[Number, Field(gt=0)]
 NonNegative = Annotated[Number, Field(ge=0)]
 Count = Annotated[Integer, Field(ge=1)]
 Size = tuple[Count, Count]
+Colour = tuple[Number, Number, Number]
 
 
 class Section(BaseModel):

@@ -92,7 +92,11 @@ def parse_classes(content: Mapping[str, Any], where: str) -> Classes:
     if content.get("palette"):
         colours = {pack(colour): index for index, colour in enumerate(palette)} | colours
     ignored = content.get("ignore")
-    values = [] if ignored is None else [_raw(value, where) for value in (ignored if isinstance(ignored, list) else [ignored])]
+    values = (
+        []
+        if ignored is None
+        else [_raw(value, where) for value in (ignored if isinstance(ignored, list) else [ignored])]
+    )
     return Classes(
         names=tuple(map(str, names)),
         palette=palette,
@@ -113,7 +117,9 @@ def _palette(given: Any, count: int, where: str) -> tuple[Colour, ...]:
         )
     packed = [_raw(colour, where) for colour in given]
     if not all(colour for _, colour in packed):
-        raise ConfigurationError(f"{where}: `palette:` holds a plain number", remedy='write [128, 64, 128] or "#804080"')
+        raise ConfigurationError(
+            f"{where}: `palette:` holds a plain number", remedy='write [128, 64, 128] or "#804080"'
+        )
     return tuple((value >> 16, value >> 8 & 0xFF, value & 0xFF) for value, _ in packed)
 
 

@@ -47,7 +47,7 @@ class DataInfo:
 
     @property
     def num_classes(self) -> int:
-        """k."""
+        """The number of classes, k."""
         return len(self.class_names)
 
 

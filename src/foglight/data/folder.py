@@ -1,7 +1,7 @@
 """An own folder of `images/` and `masks/`, matched by stem, with class names from `classes.yaml`.
 
-Which part a frame belongs to comes from a CSV or JSON file, or from its group: whole drives, scenes or patients are held
-out. Groups come from the split file, from a regular expression, or are guessed from the names; a guess is told in
+Which part a frame belongs to comes from a CSV or JSON file, or from its group: whole drives, scenes or patients are
+held out. Groups come from the split file, from a regular expression, or are guessed from the names; a guess is told in
 `info.notes`. Single frames are dealt out only when `split: frame` asks for it.
 """
 
@@ -60,9 +60,7 @@ class PairDataset(SegmentationDataset):
     """
 
     def __init__(self, frames: Sequence[Frame], *, table: LabelTable, info: DataInfo) -> None:
-        super().__init__(
-            info, ids=tuple(frame.id for frame in frames), groups=tuple(frame.group for frame in frames)
-        )
+        super().__init__(info, ids=tuple(frame.id for frame in frames), groups=tuple(frame.group for frame in frames))
         self.frames = tuple(frames)
         self.table = table
 
@@ -126,30 +124,28 @@ def assign_frames(
         DataError: if the split names a missing frame, or there are too few groups.
     """
     stems = listing.stems
-    notes: list[str] = []
-    if group is not None:
-        groups = dict(zip(stems, groups_by_pattern(stems, group), strict=True))
-    else:
-        groups = dict(zip(stems, guess_groups(stems), strict=True))
+    guessed = guess_groups(stems) if group is None else groups_by_pattern(stems, group)
+    groups = dict(zip(stems, guessed, strict=True))
+    parts: dict[str, Part]
     if split == BY_FRAME:
-        notes.append("split by single frames: neighbouring frames of one drive or scene may stand in several parts")
         parts = parts_by_group(stems)
+        notes = ("split by single frames: neighbouring frames of one drive or scene may stand in several parts",)
     elif split is None or split == BY_GROUP:
         by_group = parts_by_group(list(groups.values()))
-        parts = {stem: by_group[groups[stem]] for stem in stems}
-        notes.append(_describe_groups(groups, by_group, guessed=group is None))
+        parts = {stem: by_group[name] for stem, name in groups.items()}
+        notes = (_describe_groups(groups, by_group, guessed=group is None),)
     else:
         rows = {row.stem: row for row in read_split(root / split)}
         _require_known(rows, listing, root / split)
         parts = {stem: row.part for stem, row in rows.items()}
         groups |= {stem: row.group for stem, row in rows.items() if row.group is not None}
-        notes += _shared_groups(groups, parts)
+        notes = _shared_groups(groups, parts)
     frames = [
         Frame(stem, listing.images[stem], listing.masks[stem], groups[stem], parts[stem])
         for stem in stems
         if stem in parts
     ]
-    return frames, tuple(notes)
+    return frames, notes
 
 
 def require_some_label(dataset: SegmentationDataset, part: Part) -> None:
@@ -203,11 +199,11 @@ def _require_known(rows: Mapping[str, SplitRow], listing: Listing, path: Path) -
         )
 
 
-def _shared_groups(groups: Mapping[str, str], parts: Mapping[str, Part]) -> list[str]:
+def _shared_groups(groups: Mapping[str, str], parts: Mapping[str, Part]) -> tuple[str, ...]:
     found: dict[str, set[Part]] = {}
     for stem, part in parts.items():
         found.setdefault(groups[stem], set()).add(part)
     shared = sorted(name for name, where in found.items() if len(where) > 1)
     if not shared:
-        return []
-    return [f"{len(shared)} group(s) stand in more than one part, such as {shared[0]!r}: scores may measure memory"]
+        return ()
+    return (f"{len(shared)} group(s) stand in more than one part, such as {shared[0]!r}: scores may measure memory",)

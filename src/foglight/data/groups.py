@@ -80,8 +80,8 @@ def parts_by_group(groups: Sequence[str]) -> dict[str, Part]:
         counts = ", ".join(f"{name!r} ({count})" for name, count in Counter(groups).most_common())
         raise DataError(
             f"found {len(names)} group(s) of frames: {counts}; three parts need at least {FEWEST_GROUPS}",
-            remedy="set data.options.group (a regular expression on file names), give a CSV or JSON file as data.split, "
-            "or data.split=frame to split by single frames, which leaks where frames are neighbours",
+            remedy="set data.options.group (a regular expression on file names), give a CSV or JSON file as "
+            "data.split, or data.split=frame to split by single frames, which leaks where frames are neighbours",
         )
     held_out = max(1, round(HELD_OUT_SHARE * len(names)))
     report, tune = names[:held_out], names[held_out : 2 * held_out]

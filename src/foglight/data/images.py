@@ -6,6 +6,7 @@ of a colour mask. What the raw integers mean is the business of `labels`.
 """
 
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Final, final
 
@@ -48,8 +49,11 @@ def read_image(path: Path) -> UInt8[Tensor, "3 H W"]:
         if image.mode in SIXTEEN_BIT_MODES:
             grey = _from_sixteen_bit(np.asarray(image).astype(np.int64))
             pixels = np.repeat(grey[..., None], 3, axis=2)
+        elif image.mode == "F":
+            raise DataError(f"{path}: an image of floats", remedy="save it as 8-bit or 16-bit PNG")
         else:
-            pixels = np.array(image.convert("RGB"))
+            # A palette may carry transparency, which only RGBA can take over.
+            pixels = np.array((image.convert("RGBA") if image.mode == "P" else image).convert("RGB"))
     return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
 
 
@@ -100,7 +104,8 @@ def _open(path: Path, what: str) -> Image.Image:
     if not path.is_file():
         raise DataError(f"{path}: no such {what} file", remedy="check data.root and the names in the split")
     try:
-        image = Image.open(path)
+        # From memory: a damaged file must not leave an open handle behind.
+        image = Image.open(BytesIO(path.read_bytes()))
         image.load()
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(

@@ -121,9 +121,9 @@ def _resolve(
         content = read_yaml(path)
         described = {key: content.pop(key) for key in tuple(content) if key not in CLASS_KEYS}
         folder = path.parent / str(described.pop("root", "."))
-        split = split or described.pop("split", None)
+        own_split = described.pop("split", None)
         classes = {"classes": content} if content else {}
-        return OWN_FOLDER, root or str(folder), split, {**classes, **described, **options}
+        return OWN_FOLDER, root or str(folder), split or own_split, {**classes, **described, **options}
     if path.is_dir():
         return OWN_FOLDER, root or name, split, options
     raise ConfigurationError(

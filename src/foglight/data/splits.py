@@ -1,8 +1,8 @@
 """Splits written down by the user: which frame belongs to which part, from CSV or JSON.
 
-CSV: a header with the columns `image`, `part` and, if wanted, `group`. JSON: a list of objects with the same keys, or an
-object of lists {part: [image, ...]}. An image is named by its stem, with or without suffix. `val` and `validation` mean
-tune, `test` means report.
+CSV: a header with the columns `image`, `part` and, if wanted, `group`. JSON: a list of objects with the same keys, or
+an object of lists {part: [image, ...]}. An image is named by its stem, with or without suffix. `val` and `validation`
+mean tune, `test` means report.
 """
 
 import csv
@@ -54,7 +54,9 @@ def read_split(path: Path) -> tuple[SplitRow, ...]:
         )
     try:
         text = path.read_text(encoding="utf-8-sig")
-        records = _from_json(json.loads(text)) if path.suffix.lower() == ".json" else list(csv.DictReader(text.splitlines()))
+        records = (
+            _from_json(json.loads(text)) if path.suffix.lower() == ".json" else list(csv.DictReader(text.splitlines()))
+        )
     except (ValueError, TypeError, AttributeError, csv.Error) as error:
         raise DataError(
             f"{path}: not a readable split ({error})", remedy="write CSV with the columns image,part[,group]"

@@ -1,9 +1,10 @@
 """The endless training stream: which frame stands at which position, and how it is augmented.
 
 Position p is a pure function of (seed, p). Labelled frames come in passes, each a permutation drawn from
-(seed, "order", pass); with unlabelled frames at a fraction f, position p is unlabelled where floor((p+1) f) > floor(p f),
-which spreads them evenly. The augmentation of position p is drawn from (seed, "augment", p). So arms of a comparison see
-the same frames, a run resumes at any position, and the number of processes and workers changes nothing.
+(seed, "order", pass); with unlabelled frames at a fraction f, position p is unlabelled where
+floor((p + 1) f) > floor(p f), which spreads them evenly. The augmentation of position p is drawn from
+(seed, "augment", p). So arms of a comparison see the same frames, a run resumes at any position, and the number of
+processes and workers changes nothing.
 """
 
 import math

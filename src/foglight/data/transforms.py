@@ -15,8 +15,8 @@ from typing import Final, final
 import torch
 from torch import Tensor
 from torchvision import tv_tensors
-from torchvision.transforms.v2 import functional as F
 from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2 import functional as F
 
 from foglight.data import geometry
 from foglight.data.sample import Sample
@@ -87,7 +87,11 @@ def jitter_colour(sample: Sample, brightness: float, contrast: float, saturation
 
 
 def _resize_nearest(values: Tensor | None, size: Size) -> Tensor | None:
-    return None if values is None else _plain(F.resize(tv_tensors.Mask(values), list(size), InterpolationMode.NEAREST))
+    return (
+        None
+        if values is None
+        else _plain(F.resize(tv_tensors.Mask(values), list(size), InterpolationMode.NEAREST_EXACT))
+    )
 
 
 def _plain(values: Tensor) -> Tensor:

@@ -38,4 +38,7 @@ def fast_teacher(teacher: Network, *, half: bool) -> Network:
     fast = copy.deepcopy(teacher).eval()
     fold_batch_norms(fast.module)
     fast = fast.to(memory_format=torch.channels_last)
-    return fast.in_dtype(torch.bfloat16) if half else fast
+    if half:
+        # Only the architecture: the network normalises in float32, casts, and promotes what comes out.
+        fast.module.to(torch.bfloat16)
+    return fast

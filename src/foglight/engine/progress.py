@@ -1,9 +1,10 @@
 """How a long piece of work tells a person where it is."""
 
 from collections.abc import Mapping
-from typing import Protocol, final
+from typing import Protocol, final, runtime_checkable
 
 
+@runtime_checkable
 class Progress(Protocol):
     """What a terminal, a notebook or nobody listens with."""
 

@@ -116,4 +116,3 @@ def expected_ratio(passes: int, *, ddof: int) -> float:
 
 def _odds(rate: float) -> float:
     return rate / (1 - rate)
-

@@ -137,6 +137,7 @@ class PixelMap:
         return values.sum() / self.denominator
 
 
+@runtime_checkable
 class PixelWeight(Protocol):
     """A positive map without gradient that multiplies a term's per-pixel values."""
 

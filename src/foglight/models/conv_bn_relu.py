@@ -2,7 +2,7 @@
 
     y = relu(batch_norm(conv(x)))        x: (b, c, h, w), y: (b, channels, h, w)
 
-The convolution has no bias, because BatchNorm removes it. ReLU works out of place, so that its input can be tapped.
+The convolution has no bias, because BatchNorm removes it.
 """
 
 from typing import final
@@ -31,5 +31,5 @@ class ConvBNReLU(nn.Sequential):
                 in_channels, channels, kernel_size, stride=stride, padding=padding, dilation=dilation, bias=False
             ),
             nn.BatchNorm2d(channels),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
         )

@@ -129,7 +129,7 @@ def load_public_checkpoint(module: SegmentationModule, state: Mapping[str, Tenso
     expected = _expected(module, backbone_only=all(key.startswith("backbone.") for key in ours))
     report = ConversionReport(
         loaded=len(ours.keys() & expected.keys()),
-        renamed=sum(public_key_to_ours(key) in expected and key not in expected for key in state),
+        renamed=sum(public_key_to_ours(key) in expected and public_key_to_ours(key) != key for key in state),
         dropped=dropped,
         missing=tuple(key for key in expected if key not in ours and not key.endswith(_COUNTER)),
         unexpected=tuple(key for key in ours if key not in expected),

@@ -5,7 +5,7 @@ streams are put back. Which module made the logits, and which dropout it read, i
 not by names. Cost: one forward of a 64x64 image, once.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, final
@@ -73,7 +73,9 @@ def find_dropout(module: nn.Module, name: str) -> Dropout:
     """
     found = module.get_submodule(name)
     if not isinstance(found, Dropout):
-        raise ValueError(f"expected a dropout at {name!r}, got {type(found).__name__}; build a new Network after surgery")
+        raise ValueError(
+            f"expected a dropout at {name!r}, got {type(found).__name__}; build a new Network after surgery"
+        )
     return found
 
 
@@ -113,7 +115,7 @@ class _Call:
 
 
 @contextmanager
-def _traced(module: nn.Module) -> Iterator[list[_Call]]:
+def _traced(module: nn.Module) -> Generator[list[_Call]]:
     calls: list[_Call] = []
 
     def hook_for(name: str) -> Any:
@@ -153,7 +155,7 @@ def _closing_batch_norm(calls: list[_Call], channels: int) -> tuple[Tensor, Tens
 
 
 @contextmanager
-def _untouched(module: nn.Module, device: torch.device) -> Iterator[None]:
+def _untouched(module: nn.Module, device: torch.device) -> Generator[None]:
     training = [part for part in module.modules() if part.training]
     cuda = [device] if device.type == "cuda" else []
     try:

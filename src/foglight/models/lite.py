@@ -1,14 +1,14 @@
 """A plain, small network that trains from scratch on a CPU.
 
     x1..x4 = four stages of 3x3 blocks at strides 2, 4, 8, 16
-    f      = relu(sum over i = 2..4 of resize(lateral_i(x_i)))        (b, channels, H/4, W/4)
-    logits = classifier(dropout(block(f)))
+    f      = relu(sum over i = 2..4 of resize(lateral_i(x_i)) + context(mean of x4 over the grid))
+    logits = classifier(dropout(block(f)))                            f: (b, channels, H/4, W/4)
 
 No residuals, no depthwise convolutions, a stem at high resolution: without pretrained weights and within minutes on two
 cores such a network ends above an ImageNet-style backbone of many times its size, and multiply-adds of depthwise
 convolutions do not predict their time on a CPU. Own design; no paper. One dropout feeds the classifier, so that the
-closed form of MC dropout is complete. With 11 classes: 0.12 M (s), 0.65 M (m), 2.0 M (l) parameters; 0.05, 0.26 and 0.8
-giga multiply-adds on 144 x 192 pixels.
+closed form of MC dropout is complete; nothing normalises a single value, so that a batch may hold one image. With 11
+classes: 0.12 M (s), 0.65 M (m), 1.97 M (l) parameters; 0.053, 0.26 and 0.77 giga multiply-adds on 144 x 192 pixels.
 """
 
 from collections.abc import Sequence
@@ -25,8 +25,8 @@ from foglight.models.conv_bn_relu import ConvBNReLU
 from foglight.models.fcn_head import FCNHead, head_taps
 from foglight.models.segmentation_module import SegmentationModule
 
-# 3x3 blocks per stage; the last one is deepest, where a block is cheapest.
-_BLOCKS: Final = (2, 2, 2, 3)
+# 3x3 blocks per stage: the coarser the grid, the cheaper a block.
+_BLOCKS: Final = (1, 2, 2, 3)
 
 
 @final
@@ -80,7 +80,8 @@ class Lite(SegmentationModule):
             stage(before, width, blocks=blocks) for (before, width), blocks in zip(inputs, _BLOCKS, strict=True)
         )
         self.laterals = nn.ModuleList(Lateral(width, channels) for width in widths[1:])
-        self.merge = nn.ReLU()
+        self.context = nn.Conv2d(widths[-1], channels, kernel_size=1)
+        self.merge = nn.ReLU(inplace=True)
         self.head = FCNHead(channels, channels, num_classes, dropout=dropout)
         numbered = {f"{name}{i}": f"stages.{i - 1}" for name in ("stage", "layer") for i in (1, 2, 3, 4)}
         self.tap_names = numbered | {"merge": "merge"} | head_taps("head")
@@ -99,6 +100,7 @@ class Lite(SegmentationModule):
             feature = block(feature)
             stages.append(feature)
         merged, *coarser = (lateral(x) for lateral, x in zip(self.laterals, stages[1:], strict=True))
+        merged = merged + self.context(stages[-1].mean(dim=(2, 3), keepdim=True))
         for lateral in coarser:
             merged = merged + functional.interpolate(lateral, merged.shape[-2:], mode="bilinear", align_corners=True)
         return self.head(self.merge(merged)), ()

@@ -79,8 +79,6 @@ class ResNetBackbone(Backbone):
         taps = {f"layer{i}": f"layer{i}" for i in (1, 2, 3, 4)}
         for i, count in enumerate(counts, start=1):
             taps[f"layer{i}_pre_relu"] = f"layer{i}.{count - 1}.{closing}:in"
-            # In place, this ReLU would overwrite the feature that the tap holds.
-            self.get_submodule(f"layer{i}.{count - 1}").add_module(closing, nn.ReLU())
         self.taps = taps | {"backbone": taps["layer4_pre_relu"]}
 
     def forward(

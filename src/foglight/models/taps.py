@@ -8,7 +8,7 @@ A tapped tensor is copied as it passes (half types to float32), because a later 
 `ReLU(inplace=True)` or `out += shortcut`, would overwrite a pre-activation feature. Cost: one feature map per tap.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from difflib import get_close_matches
 from typing import Final
@@ -23,6 +23,11 @@ INPUT_SUFFIX: Final = ":in"
 
 # Sees a tap's name and the tensor there; what it returns, if anything, flows on in its place.
 OnFire = Callable[[str, Tensor], Tensor | None]
+
+
+def at_least_float32(values: Tensor) -> Tensor:
+    """Half types become float32; float32 and float64 are handed on as they are."""
+    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
 
 def find_position(module: SegmentationModule, tap: str) -> tuple[nn.Module, bool]:
@@ -50,7 +55,7 @@ def legal_taps(module: SegmentationModule, tap: str) -> str:
 
 
 @contextmanager
-def watched(module: SegmentationModule, taps: Collection[str], on_fire: OnFire) -> Iterator[None]:
+def watched(module: SegmentationModule, taps: Collection[str], on_fire: OnFire) -> Generator[None]:
     """Call `on_fire` whenever a tensor passes one of the taps; no hook stays behind, whatever happens.
 
     Raises:
@@ -68,19 +73,20 @@ def watched(module: SegmentationModule, taps: Collection[str], on_fire: OnFire) 
 
 
 @contextmanager
-def recorded(module: SegmentationModule, taps: Collection[str]) -> Iterator[dict[str, Tensor]]:
+def recorded(module: SegmentationModule, taps: Collection[str]) -> Generator[dict[str, Tensor]]:
     """The tensors at these taps, filled in as the forward runs, with their graph and in at least float32."""
     features: dict[str, Tensor] = {}
 
     def record(tap: str, value: Tensor) -> None:
-        features[tap] = value.float() if value.dtype in (torch.float16, torch.bfloat16) else value.clone()
+        promoted = at_least_float32(value)
+        features[tap] = value.clone() if promoted is value else promoted
 
     with watched(module, taps, record):
         yield features
 
 
 @contextmanager
-def inserted(module: SegmentationModule, insertions: Mapping[str, nn.Module]) -> Iterator[None]:
+def inserted(module: SegmentationModule, insertions: Mapping[str, nn.Module]) -> Generator[None]:
     """Put a module into the path at each tap, as teacher adaptation does; taken out again at the end."""
     with watched(module, insertions, lambda tap, value: insertions[tap](value)):
         yield

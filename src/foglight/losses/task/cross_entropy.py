@@ -7,7 +7,7 @@ Symbols: z logits (b k h w), U the bilinear resize to (H, W), y labels, a class 
 the valid pixels).
 Source: CIRKD `losses/loss.py::SegCrossEntropyLoss` @ dab64db; AttnFD `utils/loss.py` @ f090bbe (`divide_by_batch`).
 Changed: zero with a graph where no pixel is valid (published code gives NaN); label smoothing as in torch.
-Cost: one map of b*k*H*W per head.
+Cost: strips of the upsampled logits, never all of b*k*H*W (with label smoothing: one such map per head).
 """
 
 from collections.abc import Sequence
@@ -18,9 +18,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from foglight.functional.binary import at_least_two_classes
-from foglight.functional.cross_entropy import cross_entropy_map, label_mass
+from foglight.functional.cross_entropy import cross_entropy_at_label_grid, label_mass
 from foglight.functional.masking import legal_label
-from foglight.functional.resize import resize
 from foglight.losses.base import Card, PixelLoss, PixelMap
 from foglight.types import Batch, ModelInfo, ModelOutput, Requires
 
@@ -45,7 +44,7 @@ class CrossEntropy(PixelLoss):
         implementation="winycg/CIRKD losses/loss.py::SegCrossEntropyLoss @ dab64db; AmirMansurian/AttnFD utils/loss.py"
         " @ f090bbe behind divide_by_batch",
         deviations="zero with a graph where no pixel is valid, published code gives NaN",
-        cost="one map of batch x classes x label grid per head",
+        cost="strips of the upsampled logits; with label smoothing one map of batch x classes x label grid per head",
         tier="recommended",
     )
 
@@ -103,9 +102,10 @@ class CrossEntropy(PixelLoss):
     def _values(
         self, logits: Float[Tensor, "b k *grid"], label: Int[Tensor, "b *label_grid"], ignore_index: int
     ) -> Float[Tensor, "b 1 *label_grid"]:
-        return cross_entropy_map(
-            resize(at_least_two_classes(logits), label.shape[1:], align_corners=self.align_corners),
+        return cross_entropy_at_label_grid(
+            at_least_two_classes(logits),
             label,
+            align_corners=self.align_corners,
             ignore_index=ignore_index,
             class_weights=self.class_weights,
             label_smoothing=self.label_smoothing,

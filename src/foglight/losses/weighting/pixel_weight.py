@@ -27,8 +27,10 @@ from foglight.losses.weighting.merge import VARIES_OVER_CLASSES, VARIES_OVER_SPA
 from foglight.losses.weighting.sources import build_source
 from foglight.types import Batch, ModelInfo, ModelOutput
 
-# Every source stays below one; a weight beyond float32 at sigma = 1 could turn a loss into infinity.
-LARGEST_SIGMA: Final = 1.0
+# What a source can reach: a standard deviation of two passes with ddof 1, or one. A weight that is beyond float32 there
+# could turn a loss into infinity.
+LARGEST_STD: Final = 0.5**0.5
+LARGEST_CONFUSION: Final = 1.0
 
 
 def weight_of(
@@ -73,7 +75,7 @@ class Observation:
         sigma: the source's map before it was merged.
         weight: as it was laid over the term.
         valid: the pixels that count in the term.
-        label: of the batch, None without.
+        label: of the batch, ignored in unlabelled images; None without.
         ignore_index: of that label.
     """
 
@@ -112,7 +114,7 @@ class UncertaintyWeight:
                 f"expected a source with a channel per class for granularity {settings.granularity!r}, got "
                 f"{settings.source!r} with one; take granularity pixel or image, or source mc_dropout"
             )
-        if settings.max_weight is None and not _finite(settings):
+        if settings.max_weight is None and not _finite(settings, class_resolved=self.source.class_resolved):
             raise ValueError(
                 f"expected a finite weight, got kappa {settings.kappa} and m {settings.m}; lower them or set max_weight"
             )
@@ -133,7 +135,10 @@ class UncertaintyWeight:
             weight = self._on_map(term, merge(sigma, self.settings.granularity), pixel_map)
         if not keeps_divergence(pixel_map.distribution, self.settings.granularity, class_resolved=self.class_resolved):
             self.broken_divergences.add(term)
-        self.observed[term] = Observation(sigma, weight, pixel_map.valid, batch.label, batch.ignore_index)
+        label = batch.label
+        if label is not None and batch.labelled is not None:
+            label = torch.where(batch.valid, label, batch.ignore_index)
+        self.observed[term] = Observation(sigma, weight, pixel_map.valid, label, batch.ignore_index)
         return weight
 
     def _on_map(self, term: str, merged: Tensor, pixel_map: PixelMap) -> Tensor:
@@ -169,7 +174,7 @@ def _per_class(term: str, merged: Tensor, pixel_map: PixelMap) -> Tensor:
     return merged
 
 
-def _finite(settings: PixelWeightConfig) -> bool:
-    sigma = torch.tensor(LARGEST_SIGMA)
+def _finite(settings: PixelWeightConfig, *, class_resolved: bool) -> bool:
+    sigma = torch.tensor(LARGEST_STD if class_resolved else LARGEST_CONFUSION)
     weight = weight_of(sigma, kappa=settings.kappa, m=settings.m, form=settings.form)
     return math.isfinite(weight.item())

@@ -1,0 +1,5 @@
+"""`python -m foglight` is `foglight`."""
+
+from foglight.cli import main
+
+main()

@@ -1,0 +1,36 @@
+"""Options that several commands share, each with its help text said once."""
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+Words = Annotated[
+    list[str] | None,
+    Argument(metavar="[RECIPE] [KEY=VALUE]...", help="A recipe (file or name) and dotted overrides: optim.lr=0.01."),
+]
+Recipe = Annotated[str | None, Option("--recipe", help="The recipe, where it is not the first word.")]
+DataName = Annotated[str | None, Option("--data", help="A data set by name, or a folder of images/ and masks/.")]
+Root = Annotated[Path | None, Option("--root", help="Where the data set lies.")]
+Split = Annotated[str | None, Option("--split", help="A named split of the data set, or a CSV or JSON file.")]
+StudentName = Annotated[
+    str | None, Option("--student", help="A network by name, a run folder, or module:pkg.mod:build.")
+]
+TeacherName = Annotated[
+    str | None, Option("--teacher", help="A run folder, a student.safetensors, a network, or module:pkg.mod:build.")
+]
+Method = Annotated[str | None, Option("--method", help="A method preset; `foglight methods` lists them.")]
+Steps = Annotated[int | None, Option("--steps", help="Budget in student updates.")]
+Seconds = Annotated[float | None, Option("--seconds", help="Budget in seconds of training.")]
+Samples = Annotated[int | None, Option("--samples", help="Budget in images seen.")]
+Seed = Annotated[int | None, Option("--seed", help="Of data order, augmentation and initial weights.")]
+RunFolder = Annotated[Path | None, Option("--output", "-o", help="Run folder; by default runs/NAME of this very run.")]
+Unlabeled = Annotated[Path | None, Option("--unlabeled", help="A folder of images without masks: teacher terms only.")]
+Set = Annotated[list[str] | None, Option("--set", metavar="KEY=VALUE", help="A dotted override; may be repeated.")]
+Fast = Annotated[bool, Option("--fast", help="bf16 and channels_last; the teacher's BatchNorm folded.")]
+Device = Annotated[str | None, Option("--device", help="auto (the default), cpu or cuda.")]
+Allow = Annotated[list[str] | None, Option("--allow", metavar="NAME", help="Lift one refusal of the preflight.")]
+NoPreflight = Annotated[bool, Option("--no-preflight", help="Skip the checks before training.")]
+Trust = Annotated[bool, Option("--trust-checkpoint", help="Load a pickled checkpoint; it may run any code.")]
+Json = Annotated[bool, Option("--json", help="The result as JSON on stdout, messages on stderr.")]
+Quiet = Annotated[bool, Option("--quiet", "-q", help="No messages, only the result.")]

@@ -1,0 +1,1 @@
+"""The street scenes of fogtown: a small renderer in pure NumPy."""

@@ -1,0 +1,1 @@
+"""Laws that hold for every loss, and for the package's own architecture."""
