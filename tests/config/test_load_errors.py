@@ -8,7 +8,6 @@ import pytest
 from foglight.config.load import build_config, find_recipe, load_recipe, read_config
 from foglight.errors import ConfigurationError
 
-
 ONE_BUDGET = "budget: expected exactly one of steps, samples, seconds"
 
 

@@ -11,9 +11,9 @@ from foglight.config.schema import OptimConfig, RunConfig
 from foglight.config.yaml_text import parse_yaml, write_yaml
 
 plain = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
-text = st.text(
-    st.characters(blacklist_categories=("Cs", "Cc"), blacklist_characters="\u0085\u2028\u2029\ufeff\ufffe\uffff")
-)
+# What YAML itself cannot hold: surrogates, control characters, other line ends, byte-order marks, non-characters.
+forbidden = "\u0085\u2028\u2029\ufeff\ufffe\uffff"
+text = st.text(st.characters(blacklist_categories=("Cs", "Cc"), blacklist_characters=forbidden))
 content = st.recursive(plain | text, lambda inner: st.lists(inner) | st.dictionaries(text, inner), max_leaves=8)
 
 

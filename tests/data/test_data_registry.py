@@ -11,7 +11,7 @@ from foglight.errors import ConfigurationError, DataError
 
 
 def test_names() -> None:
-    assert dataset_names() == ("camvid", "folder", "fogtown")
+    assert dataset_names() == ("camvid", "fogtown", "folder")
     assert {"frames", "classes", "extra", "fog"} <= set(option_names("fogtown"))
 
 

@@ -23,7 +23,8 @@ def tiny_config(**changes: object) -> RunConfig:
         student=ModelConfig(name="lite_s"),
         data=DataConfig(
             name="fogtown",
-            options={"frames": {"train": 6, "tune": 3, "report": 3}, "size": (32, 64)},
+            size=(32, 64),
+            options={"frames": 6, "towns": 2},
             batch_size=2,
             augment=AugmentConfig(crop=(32, 32), scale=(0.9, 1.2), flip=0.5),
         ),

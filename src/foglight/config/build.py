@@ -13,8 +13,9 @@ from typing import Any, Final, final
 import torch
 
 from foglight.config.schema import DataConfig, LossConfig, ModelConfig, RunConfig
-from foglight.data.cached import Cached
+from foglight.data.cached import CachedDataset, ResizedDataset
 from foglight.data.dataset import SegmentationDataset, class_frequencies, class_weights
+from foglight.data.groups import Part
 from foglight.data.loading import EvaluationBatches, evaluation_batches, training_batches
 from foglight.data.registry import build_dataset
 from foglight.data.stream import TrainingStream
@@ -25,13 +26,12 @@ from foglight.errors import ConfigurationError
 from foglight.losses.base import DistillationLoss, PixelLoss
 from foglight.losses.registry import build_loss
 from foglight.losses.weighting.weighted import PixelWeighted
-from foglight.models.load import load_network
-from foglight.models.network import Network
+from foglight.models.load import Normalisation, load_network
+from foglight.models.network import IMAGENET, UNNORMALISED, Network
 from foglight.types import ModelInfo, derive_seed
 
 # The value of `class_weights` in a recipe that asks for 1/sqrt(frequency) of the training part.
 FROM_DATA: Final = "inverse-sqrt"
-IMAGENET: Final = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 @final
@@ -52,7 +52,7 @@ class Data:
     stream: TrainingStream
 
 
-def build_part(config: DataConfig, part: str) -> SegmentationDataset:
+def build_part(config: DataConfig, part: Part) -> SegmentationDataset:
     """One part of a data set, resized and cached as the recipe says."""
     return build_dataset(
         config.name,
@@ -67,7 +67,7 @@ def build_part(config: DataConfig, part: str) -> SegmentationDataset:
 
 def build_data(config: DataConfig, *, seed: int) -> Data:
     """All parts and the training stream."""
-    train, tune, report = (build_part(config, part) for part in ("train", "tune", "report"))
+    train, tune, report = build_part(config, "train"), build_part(config, "tune"), build_part(config, "report")
     augment = Augment(
         crop=config.augment.crop,
         resize=config.augment.resize,
@@ -85,6 +85,13 @@ def build_data(config: DataConfig, *, seed: int) -> Data:
         train, augment, seed=seed, unlabelled=unlabelled, unlabelled_fraction=config.unlabeled_fraction
     )
     return Data(train, tune, report, stream)
+
+
+def _unlabelled(folder: Path, config: DataConfig) -> SegmentationDataset:
+    frames: SegmentationDataset = UnlabelledFolder(folder)
+    if config.size is not None:
+        frames = ResizedDataset(frames, config.size)
+    return CachedDataset(frames) if config.cache == "memory" else frames
 
 
 def micro_batches(
@@ -128,7 +135,7 @@ def build_model(config: ModelConfig, *, num_classes: int | None, trust: bool = F
     )
 
 
-def normalisation(config: ModelConfig) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+def normalisation(config: ModelConfig) -> Normalisation | None:
     """Mean and standard deviation; None leaves the network's own."""
     match config.normalisation:
         case None:
@@ -136,7 +143,7 @@ def normalisation(config: ModelConfig) -> tuple[tuple[float, ...], tuple[float, 
         case "imagenet":
             return IMAGENET
         case "none":
-            return ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+            return UNNORMALISED
         case given:
             return (given["mean"], given["std"])
 

@@ -142,13 +142,13 @@ class Augment:
         return all(wanted <= round(got * self.scale[1]) for wanted, got in zip(self.crop, size, strict=True))
 
     def _window(self, sample: Sample, zoom: float, down: float, across: float) -> Sample:
-        if self.resize is not None:
-            sample = resize_sample(sample, self.resize)
-            if self.crop is None:
-                return sample
-        crop = sample.size if self.crop is None else self.crop
+        if self.resize is not None and self.crop is None:
+            return resize_sample(sample, self.resize)
+        whole = sample.size if self.resize is None else self.resize
+        crop = whole if self.crop is None else self.crop
         scale = self.scale[0] + (self.scale[1] - self.scale[0]) * zoom
-        height, width = (max(1, round(length * scale)) for length in sample.size)
+        # Whole-image resize and scale jitter are one resize: a second one would only blur.
+        height, width = (max(1, round(length * scale)) for length in whole)
         sample = pad_sample(resize_sample(sample, (height, width)), crop)
         # A draw is below one, so the offset is one of 0..room, each equally likely.
         top, left = (

@@ -5,7 +5,7 @@ streams are put back. Which module made the logits, and which dropout it read, i
 not by names. Cost: one forward of a 64x64 image, once.
 """
 
-from collections.abc import Collection, Generator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, final
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from foglight.models.segmentation_module import SegmentationModule
-from foglight.models.taps import watched
+from foglight.models.taps import INPUT_SUFFIX, position_of
 from foglight.types import DropoutInfo, TapInfo
 
 Dropout = nn.Dropout | nn.Dropout1d | nn.Dropout2d | nn.Dropout3d
@@ -50,18 +50,46 @@ class DropoutPath:
 
 
 @final
+class TapTable(Mapping[str, TapInfo]):
+    """Every position that fired can be looked up; only the listed taps are counted and named, so messages stay short.
+
+    Args:
+        module: whose aliases are listed, and from whose root paths are named.
+        fired: full position to what was found there, in order of execution.
+        listed: further taps to list.
+    """
+
+    def __init__(self, module: SegmentationModule, fired: Mapping[str, TapInfo], listed: tuple[str, ...] = ()) -> None:
+        self._positions = {tap: position_of(module, tap) for tap in (*module.tap_names, *listed)}
+        self._root = f"{module.tap_root}." if module.tap_root else ""
+        self._fired = fired
+        order = {position: index for index, position in enumerate(fired)}
+        known = [tap for tap, position in self._positions.items() if position in order]
+        self._listed = sorted(known, key=lambda tap: order[self._positions[tap]])
+
+    def __getitem__(self, tap: str) -> TapInfo:
+        return self._fired[self._positions.get(tap, self._root + tap)]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._listed)
+
+    def __len__(self) -> int:
+        return len(self._listed)
+
+
+@final
 @dataclass(frozen=True)
 class Measured:
     """What one dry run found.
 
     Attributes:
         logits: their shape, "1 k *grid".
-        taps: in order of execution; a tap that did not fire is absent.
+        fired: position (module path, `:in` for its input) to what passed there, in order of execution.
         path: of the dropouts.
     """
 
     logits: torch.Size
-    taps: dict[str, TapInfo]
+    fired: dict[str, TapInfo]
     path: DropoutPath
 
 
@@ -79,27 +107,40 @@ def find_dropout(module: nn.Module, name: str) -> Dropout:
     return found
 
 
-def measure(module: SegmentationModule, size: tuple[int, int], taps: Collection[str]) -> Measured:
-    """Run `module` once on a black image of that height and width in pixels.
-
-    Raises:
-        UserError: if a tap does not exist.
-    """
+def measure(module: SegmentationModule, size: tuple[int, int]) -> Measured:
+    """Run `module` once on a black image of that height and width in pixels."""
     reference = next(iter(module.parameters()), torch.zeros(()))
     image = torch.zeros(1, 3, *size, dtype=reference.dtype, device=reference.device)
     extra = image.new_zeros(1, module.extra_channels, *size) if module.extra_channels else None
-    found: dict[str, TapInfo] = {}
+    fired: dict[str, TapInfo] = {}
     with ExitStack() as stack:
         stack.enter_context(_untouched(module, reference.device))
         calls = stack.enter_context(_traced(module))
 
-        def describe(tap: str, value: Tensor) -> None:
-            found.pop(tap, None)  # the last run counts, and stands last in the order
-            found[tap] = TapInfo(value.shape[1], _stride(size, value.shape), _closing_batch_norm(calls, value.shape[1]))
+        def describe(position: str, value: object) -> None:
+            if isinstance(value, Tensor) and value.ndim >= 2:
+                norm = _closing_batch_norm(calls, value.shape[1])
+                fired.pop(position, None)  # the last run counts, and stands last in the order
+                fired[position] = TapInfo(value.shape[1], _stride(size, value.shape), norm)
 
-        stack.enter_context(watched(module, taps, describe))
+        stack.enter_context(_listening(module, describe))
         logits, _ = module(image, extra, auxiliary=False)
-    return Measured(logits.shape, found, _dropout_path(calls, logits))
+    return Measured(logits.shape, fired, _dropout_path(calls, logits))
+
+
+@contextmanager
+def _listening(module: nn.Module, describe: Callable[[str, object], None]) -> Generator[None]:
+    def reads(name: str) -> Callable[[nn.Module, tuple[object, ...]], None]:
+        return lambda _, arguments: describe(name + INPUT_SUFFIX, arguments[0]) if arguments else None
+
+    def makes(name: str) -> Callable[[nn.Module, object, object], None]:
+        return lambda _, __, output: describe(name, output)
+
+    with ExitStack() as stack:
+        for name, part in module.named_modules():
+            stack.callback(part.register_forward_pre_hook(reads(name)).remove)
+            stack.callback(part.register_forward_hook(makes(name)).remove)
+        yield
 
 
 def _stride(size: tuple[int, int], shape: torch.Size) -> int:

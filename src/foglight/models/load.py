@@ -127,4 +127,4 @@ def _wrapped(file: WeightsFile) -> bool:
 
 
 def _measured_classes(module: SegmentationModule) -> int:
-    return max(2, measure(module, (64 * module.size_multiple, 64 * module.size_multiple), ()).logits[1])
+    return max(2, measure(module, (64 * module.size_multiple, 64 * module.size_multiple)).logits[1])

@@ -17,12 +17,12 @@ from torch import Tensor, nn
 
 from foglight.errors import UserError
 from foglight.functional.binary import at_least_two_classes
-from foglight.models.dry_run import DropoutPath, measure
+from foglight.models.dry_run import DropoutPath, TapTable, measure
 from foglight.models.mc_dropout import Frame, Observation
 from foglight.models.padding import Padding
 from foglight.models.segmentation_module import SegmentationModule
 from foglight.models.sigma_plan import plan
-from foglight.models.taps import at_least_float32, inserted, legal_taps, recorded
+from foglight.models.taps import at_least_float32, find_position, inserted, legal_taps, recorded
 from foglight.types import DropoutInfo, ModelInfo, ModelOutput, SigmaRequest
 
 Colour = tuple[float, float, float]
@@ -157,21 +157,25 @@ class Network(nn.Module):
     def info(self, size: tuple[int, int] = _PROBE, taps: Collection[str] = ()) -> ModelInfo:
         """What this network is, measured on a black image of that size; no state is touched.
 
+        Its taps list the aliases, but any module path can be looked up in them.
+
         Args:
             size: height and width in pixels, rounded up to multiples of 32 and of what the architecture accepts.
-            taps: positions to describe beside the aliases.
+            taps: positions to list beside the aliases.
 
         Raises:
             UserError: for a tap that does not exist or never fires without auxiliary heads.
         """
         padded = self._probe_size(size)
-        found = measure(self.module, padded, list(dict.fromkeys([*self.module.tap_names, *taps])))
+        found = measure(self.module, padded)
+        table = TapTable(self.module, found.fired, tuple(taps))
         for tap in taps:
-            if tap not in found.taps:
+            find_position(self.module, tap)
+            if tap not in table:
                 raise self._never_fired(tap)
         stride = round(padded[0] / found.logits[2]) if len(found.logits) > 2 else 0
         dropouts = found.path.active(self.module)
-        return ModelInfo(max(2, found.logits[1]), stride, found.taps, self.module.align_corners, dropouts)
+        return ModelInfo(max(2, found.logits[1]), stride, table, self.module.align_corners, dropouts)
 
     def active_dropouts(self) -> tuple[DropoutInfo, ...]:
         """The dropouts with a rate above zero between image and logits; without any there is no MC dropout."""
@@ -180,7 +184,7 @@ class Network(nn.Module):
     def dropout_path(self) -> DropoutPath:
         """The dropouts between image and logits, whatever their rate; measured once."""
         if self._path is None:
-            self._path = measure(self.module, self._probe_size(_PROBE), ()).path
+            self._path = measure(self.module, self._probe_size(_PROBE)).path
         return self._path
 
     def inserted(self, insertions: Mapping[str, nn.Module]) -> AbstractContextManager[None]:

@@ -23,12 +23,14 @@ class SegmentationModule(nn.Module, ABC):
     Attributes:
         tap_names: alias to module path, for instance `{"head": "head.dropout:in"}`. A plain path is the output of that
             module; the suffix `:in` is its first input, such as a feature before ReLU or before dropout.
+        tap_root: path of the submodule from which taps that are no alias are named; empty for this module itself.
         align_corners: how this family resizes its logits to the label.
         size_multiple: the image's height and width are padded to a multiple of this before `forward` sees them.
         extra_channels: x, how many channels beside the colour image `forward` expects; 0 for colour only.
     """
 
     tap_names: Mapping[str, str] = MappingProxyType({})
+    tap_root: str = ""
     align_corners: bool = False
     size_multiple: int = 1
     extra_channels: int = 0

@@ -30,13 +30,20 @@ def at_least_float32(values: Tensor) -> Tensor:
     return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
 
+def position_of(module: SegmentationModule, tap: str) -> str:
+    """The full module path of a tap, still with its suffix."""
+    if tap in module.tap_names:
+        return module.tap_names[tap]
+    return f"{module.tap_root}.{tap}" if module.tap_root else tap
+
+
 def find_position(module: SegmentationModule, tap: str) -> tuple[nn.Module, bool]:
     """The module of a tap, and whether its input is meant rather than its output.
 
     Raises:
         UserError: if there is no such module.
     """
-    position = module.tap_names.get(tap, tap)
+    position = position_of(module, tap)
     path = position.removesuffix(INPUT_SUFFIX)
     try:
         found = module.get_submodule(path) if path else None
@@ -49,7 +56,8 @@ def find_position(module: SegmentationModule, tap: str) -> tuple[nn.Module, bool
 
 def legal_taps(module: SegmentationModule, tap: str) -> str:
     """A sentence for an error message: what `tap` may have meant and what there is."""
-    close = get_close_matches(tap, [*module.tap_names, *(name for name, _ in module.named_modules())], n=3)
+    root = module.get_submodule(module.tap_root)
+    close = get_close_matches(tap, [*module.tap_names, *(name for name, _ in root.named_modules())], n=3)
     hint = f"did you mean {' or '.join(close)}? " if close else ""
     return f"{hint}take one of {', '.join(module.tap_names) or '(no aliases)'}, or a module path, `:in` for its input"
 

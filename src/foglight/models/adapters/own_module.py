@@ -61,13 +61,7 @@ class OwnModule(SegmentationModule):
         self.transposed = transposed
         self.size_multiple = size_multiple
         self.extra_channels = extra_channels
-        # So that a user writes the paths of the own module, without the wrapper's prefix.
-        self.tap_names = {
-            name + suffix: f"inner.{name}{suffix}"
-            for name, _ in inner.named_modules()
-            if name
-            for suffix in ("", ":in")
-        }
+        self.tap_root = "inner"  # a user writes the paths of the own module, without the wrapper's prefix
 
     def forward(
         self, image: Float[Tensor, "b c H W"], extra: Float[Tensor, "b x H W"] | None, *, auxiliary: bool
@@ -96,7 +90,7 @@ def as_network(
         num_classes: k.
         mean: subtracted from images in [0, 1]; by default the module sees [0, 1] itself.
         std: what they are then divided by.
-        align_corners: how its logits are resized to the label.
+        align_corners: how its logits are resized to the label; an architecture of foglight knows for itself.
 
     Raises:
         UserError: if the module returns nothing that can be read as logits.
@@ -105,7 +99,7 @@ def as_network(
     if num_classes is None:
         multiple = wrapped.size_multiple
         size = (-(-_PROBE[0] // multiple) * multiple, -(-_PROBE[1] // multiple) * multiple)
-        num_classes = max(2, measure(wrapped, size, ()).logits[1])
+        num_classes = max(2, measure(wrapped, size).logits[1])
     return Network(wrapped, num_classes=num_classes, mean=mean, std=std, name=type(module).__name__, builder=None)
 
 
