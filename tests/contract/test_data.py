@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from data.builders import write_camvid, write_folder
 
+from data.builders import write_camvid, write_folder
 from foglight.data.dataset import SegmentationDataset
 from foglight.data.groups import PARTS, Part
 from foglight.data.registry import build_dataset, dataset_names

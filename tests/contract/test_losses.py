@@ -11,7 +11,7 @@ from foglight.types import ModelInfo
 from .laws import LAWS, Law
 from .scene import SIZE
 from .subject import Subject
-from .toys import PROTOCOLS, TOYS
+from .toys import TOYS
 
 # For a loss that cannot be built without options, or needs more image than the usual scene has.
 OPTIONS: dict[str, dict[str, object]] = {}
@@ -60,7 +60,3 @@ SUBJECTS = [*(subject for subject, _ in PLAIN.values()), *WEIGHTED, *FOTF]
 def test_loss_keeps_law(subject: Subject, law: Law) -> None:
     law(subject)
 
-
-@pytest.mark.parametrize("toy", PROTOCOLS, ids=lambda toy: toy.__name__)
-def test_toy_keeps_its_protocol(toy: type[DistillationLoss]) -> None:
-    assert isinstance(Subject(toy.__name__, toy).build(), PROTOCOLS[toy])

@@ -38,7 +38,7 @@ class Projected(DistillationLoss):
         self.projection = nn.Conv2d(student.tap(TAP).channels, teacher.tap(TAP).channels, 1)
 
 
-class ToyAdversary(DistillationLoss):
+class ToyAdversary(AdversarialLoss):
     card: ClassVar[Card] = toy_card(
         "-mean D(softmax(z))", masks_ignored=False, may_be_negative=frozenset({"adversarial"})
     )
@@ -74,14 +74,17 @@ class ToyQueue(Projected):
         return {"queue": distance}
 
 
-class ToyAdaptation(Projected):
+class ToyAdaptation(TeacherAdapted):
     """A gate stands in the teacher's path while it adapts, and shapes the target afterwards."""
 
     card: ClassVar[Card] = toy_card("mean |P f_S - g f_T|^2", masks_ignored=False)
+    requires = FEATURES
     adapt_steps = 2
 
     def __init__(self, student: ModelInfo, teacher: ModelInfo | None) -> None:
-        super().__init__(student, teacher)
+        super().__init__()
+        assert teacher is not None
+        self.projection = nn.Conv2d(student.tap(TAP).channels, teacher.tap(TAP).channels, 1)
         gate = nn.Conv2d(self.projection.out_channels, self.projection.out_channels, 1)
         self.adapt_modules = nn.ModuleList([gate])
 
@@ -152,6 +155,3 @@ class ToyMap(PixelLoss):
 
 
 TOYS = (ToyAdversary, ToyQueue, ToyAdaptation, ToyDraws, ToyVariances, ToyMap)
-
-# The toys keep the protocols they are here to exercise.
-PROTOCOLS: Mapping[type[DistillationLoss], type] = {ToyAdversary: AdversarialLoss, ToyAdaptation: TeacherAdapted}

@@ -1,12 +1,12 @@
-"""CamVid's public layout and its splits, on generated files and, where FOGLIGHT_CAMVID points to it, on the real ones."""
+"""CamVid's public layout and its splits, on generated files; on the real ones where FOGLIGHT_CAMVID names them."""
 
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
-from data.builders import write_camvid, write_mask
 
+from data.builders import write_camvid, write_mask
 from foglight.data.camvid import camvid
 from foglight.errors import ConfigurationError, DataError
 

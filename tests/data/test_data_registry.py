@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from data.builders import write_camvid, write_folder, write_image
 
+from data.builders import write_camvid, write_folder, write_image
 from foglight.data.cached import CachedDataset
 from foglight.data.registry import build_dataset, build_unlabelled, dataset_names, option_names
 from foglight.errors import ConfigurationError, DataError
@@ -18,9 +18,9 @@ def test_names() -> None:
 def test_unknown_names_and_options_get_a_suggestion() -> None:
     with pytest.raises(ConfigurationError, match="did you mean 'fogtown'"):
         build_dataset("fogtwon", part="train")
-    with pytest.raises(ConfigurationError, match="no option 'frame'.*did you mean 'frames'"):
+    with pytest.raises(ConfigurationError, match=r"no option 'frame'.*did you mean 'frames'"):
         build_dataset("fogtown", part="train", options={"frame": 3})
-    with pytest.raises(ConfigurationError, match="data.options of fogtown: "):
+    with pytest.raises(ConfigurationError, match=r"data\.options of fogtown: "):
         build_dataset("fogtown", part="train", options={"fog": -1.0})
     with pytest.raises(ConfigurationError, match="no choice of splits"):
         build_dataset("fogtown", part="train", split="official")

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from data.builders import Numbered
 
+from data.builders import Numbered
 from foglight.data.cached import CachedDataset, ResizedDataset
 from foglight.data.dataset import class_frequencies, class_weights
 from foglight.data.sample import Sample

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from data.builders import CLASSES_YAML, write_folder, write_image, write_mask
 from PIL import Image
 
+from data.builders import CLASSES_YAML, write_folder, write_image, write_mask
 from foglight.data.folder import own_folder
 from foglight.data.groups import PARTS, guess_groups, parts_by_group
 from foglight.data.registry import build_dataset

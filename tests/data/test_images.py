@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from data.builders import write_image
 from PIL import Image
 
+from data.builders import write_image
 from foglight.data.images import read_image, read_mask, require_same_size
 from foglight.errors import DataError
 

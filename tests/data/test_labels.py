@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from data.builders import CLASSES_YAML, NAMES
 
+from data.builders import CLASSES_YAML, NAMES
 from foglight.data.classes_file import parse_classes, read_yaml
 from foglight.data.images import RawMask
 from foglight.data.labels import LabelTable
@@ -51,7 +51,7 @@ def test_unknown_colour_names_file_and_colour() -> None:
 
 def test_grey_rgb_mask_is_read_as_indices_but_a_colour_needs_a_palette() -> None:
     assert LabelTable(NAMES).apply(_colours(0x010101, 0x020202), PATH).tolist() == [[1, 2]]
-    with pytest.raises(DataError, match="no colours are known.*palette"):
+    with pytest.raises(DataError, match=r"no colours are known.*palette"):
         LabelTable(NAMES).apply(_colours(0x010203), PATH)
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from data.builders import Numbered
 
+from data.builders import Numbered
 from foglight.data.dataset import SegmentationDataset
 from foglight.data.loading import PositionSampler, evaluation_batches, training_batches
 from foglight.data.sample import Sample

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from data.builders import Numbered
 
+from data.builders import Numbered
 from foglight.data.sample import Sample, collate
 from foglight.errors import DataError
 

@@ -4,8 +4,8 @@ from fractions import Fraction
 
 import pytest
 import torch
-from data.builders import Numbered
 
+from data.builders import Numbered
 from foglight.data.stream import TrainingStream, pass_order, unlabelled_before
 from foglight.data.transforms import Augment
 from foglight.errors import DataError

@@ -2,9 +2,9 @@
 
 import numpy as np
 import torch
-from tests.metrics import brute
 
 from foglight.metrics.boundary import boundary_counts, boundary_iou, boundary_width, near_border
+from metrics import brute
 
 
 def blobs(seed: int) -> torch.Tensor:

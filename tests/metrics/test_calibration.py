@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from tests.metrics import brute
 
 from foglight.metrics.calibration import (
     MASS_CELLS,
@@ -15,6 +14,7 @@ from foglight.metrics.calibration import (
     expected_calibration_error,
     merge_bins,
 )
+from metrics import brute
 
 
 def draw(pixels: int, sharpness: float) -> tuple[torch.Tensor, torch.Tensor]:

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from tests.metrics import brute
 from torchmetrics.classification import MulticlassF1Score, MulticlassJaccardIndex
 
 from foglight.metrics.confusion import (
@@ -15,6 +14,7 @@ from foglight.metrics.confusion import (
     mean_over_classes,
     pixel_accuracy,
 )
+from metrics import brute
 
 IGNORE = 255
 

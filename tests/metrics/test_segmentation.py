@@ -1,16 +1,17 @@
 """Does one pass over batches give every score, whatever the batches, and None where there is nothing to score?"""
 
+import inspect
 import json
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from tests.metrics import brute
 from torch import Tensor
 
 from foglight.metrics.boundary import near_border
-from foglight.metrics.segmentation import MAX_PROB, SegmentationMetrics
+from foglight.metrics.segmentation import MAX_PROB, SegmentationMetrics, SegmentationScores
+from metrics import brute
 
 CLASSES = 5
 NAMES = ("road", "car", "tree", "sky", "boat")
@@ -35,11 +36,16 @@ def metrics(**options: Any) -> SegmentationMetrics:
     )
 
 
-def flat(content: Any) -> list[Any]:
+def leaves(content: Any) -> list[Any]:
     """Every leaf of a nested result, in order."""
     if isinstance(content, dict):
-        return [leaf for value in content.values() for leaf in flat(value)]
-    return [leaf for value in content for leaf in flat(value)] if isinstance(content, list) else [content]
+        return [leaf for value in content.values() for leaf in leaves(value)]
+    return [leaf for value in content for leaf in leaves(value)] if isinstance(content, list) else [content]
+
+
+def require_close(actual: SegmentationScores, expected: SegmentationScores) -> None:
+    for ours, theirs in zip(leaves(actual.to_dict()), leaves(expected.to_dict()), strict=True):
+        assert ours == (pytest.approx(theirs, rel=1e-9) if isinstance(theirs, float) else theirs)
 
 
 def test_scores_equal_brute_force() -> None:
@@ -93,9 +99,8 @@ def test_the_result_does_not_depend_on_the_batches() -> None:
         for metric in (split, left if index < 2 else right):
             metric.update(logits[part], label[part], {"entropy": scores["entropy"][part]})
     left.merge(right)
-    expected = whole.compute().to_dict()
     for metric in (split, left):
-        assert flat(metric.compute().to_dict()) == pytest.approx(flat(expected), rel=1e-9)
+        require_close(metric.compute(), whole.compute())
 
 
 def test_log_probabilities_score_as_logits() -> None:
@@ -103,7 +108,7 @@ def test_log_probabilities_score_as_logits() -> None:
     plain, log = metrics(), metrics()
     plain.update(logits.double(), label, scores)
     log.update(logits.double().log_softmax(1), label, scores)
-    assert flat(log.compute().to_dict()) == pytest.approx(flat(plain.compute().to_dict()), rel=1e-9)
+    require_close(log.compute(), plain.compute())
 
 
 def test_ignored_pixels_change_nothing() -> None:
@@ -143,7 +148,7 @@ def test_nothing_but_ignored_pixels_is_none_everywhere() -> None:
     assert {record.pop("name") for record in content["per_class"]} == set(NAMES)
     for bar in content["reliability"]:
         bar.pop("low"), bar.pop("high")
-    assert set(flat(content)) == {None, 0}
+    assert set(leaves(content)) == {None, 0}
     assert json.loads(json.dumps(content, allow_nan=False)) == content
 
 
@@ -184,7 +189,6 @@ def test_reset_forgets() -> None:
     ("change", "message"),
     [
         ({"logits": torch.zeros(2, 4, 3, 3)}, "5 classes, got 4"),
-        ({"label": torch.zeros(2, 6, 6, dtype=torch.int64)}, "resize the logits"),
         ({"label": torch.full((2, 3, 3), 9)}, "labels in 0..4, got 9"),
         ({"logits": torch.full((2, 5, 3, 3), float("nan"))}, "diverged"),
         ({"scores": {}}, "expected the scores"),
@@ -197,5 +201,30 @@ def test_wrong_input_is_refused(change: dict[str, Any], message: str) -> None:
         "scores": {"entropy": torch.zeros(2, 3, 3)},
     }
     with pytest.raises(ValueError, match=message):
-        # Under the shape checks of the test session, a wrong grid is caught before the method sees it.
-        SegmentationMetrics.update.__wrapped__(metrics(), **{**right, **change})
+        metrics().update(**{**right, **change})
+
+
+def test_a_label_on_another_grid_is_refused() -> None:
+    # Without the shape checks of the test session, which would catch it before the method does.
+    unchecked = inspect.unwrap(SegmentationMetrics.update)
+    with pytest.raises(ValueError, match="resize the logits"):
+        unchecked(SegmentationMetrics(2), torch.zeros(1, 2, 3, 3), torch.zeros(1, 6, 6, dtype=torch.int64))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"class_names": ("one",)},
+        {"score_names": (MAX_PROB,)},
+        {"score_names": ("a",), "score_limits": {"b": (0.0, 1.0)}},
+        {"score_names": ("a",), "score_limits": {"a": (1.0, 1.0)}},
+    ],
+)
+def test_wrong_options_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        SegmentationMetrics(2, **options)
+
+
+def test_merging_other_classes_is_refused() -> None:
+    with pytest.raises(ValueError, match="expected a metric of the classes"):
+        metrics().merge(SegmentationMetrics(2))

@@ -144,7 +144,9 @@ def test_own_modules_may_answer_in_many_ways() -> None:
 
 
 def test_builders_are_imported_by_path(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "my_nets.py").write_text("from torch import nn\ndef build(num_classes): return nn.Conv2d(3, num_classes, 1)\n")
+    (tmp_path / "my_nets.py").write_text(
+        "from torch import nn\ndef build(num_classes): return nn.Conv2d(3, num_classes, 1)\n"
+    )
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     built = build_own_module("module:my_nets:build", num_classes=7, options={})
@@ -159,7 +161,9 @@ def test_an_ensemble_averages_probabilities() -> None:
     image, request = torch.rand(2, 3, 16, 16), SigmaRequest(estimator="full", passes=400)
     together = Ensemble(members)
     output = together(image, sigma=[request])
-    torch.testing.assert_close(output.logits.exp(), torch.stack([one(image).logits.softmax(1) for one in members]).mean(0))
+    torch.testing.assert_close(
+        output.logits.exp(), torch.stack([one(image).logits.softmax(1) for one in members]).mean(0)
+    )
     passes = torch.stack([one.softmax(1) for one in together.sample_logits(image, passes=400)])
     assert (output.sigma[request] - passes.std(0)).abs().sum() < 0.1 * passes.std(0).sum()
     assert len(list(together.parameters())) == 3 * len(list(members[0].parameters()))

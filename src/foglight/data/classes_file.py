@@ -12,12 +12,12 @@ those of the palette.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, final
+from typing import Any, Final, Literal, final
 
 import yaml
 
 from foglight.data.dataset import Colour
-from foglight.data.labels import pack
+from foglight.data.labels import LabelTable, pack
 from foglight.data.palette import default_palette
 from foglight.data.spelling import did_you_mean
 from foglight.errors import ConfigurationError, DataError
@@ -47,6 +47,10 @@ class Classes:
     colours: Mapping[int, int]
     ignored: frozenset[int]
     ignored_colours: frozenset[int]
+
+    def table(self, unknown: Literal["error", "ignore"] = "error") -> LabelTable:
+        """The table that maps raw masks."""
+        return LabelTable(self.names, self.indices, self.colours, self.ignored, self.ignored_colours, unknown=unknown)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -96,8 +96,8 @@ def class_frequencies(dataset: SegmentationDataset) -> Float[Tensor, " k"]:
 def class_weights(frequencies: Float[Tensor, " k"]) -> Float[Tensor, " k"]:
     """1 / sqrt(frequency) with mean one over the classes that occur; one for a class that does not, in float32.
 
-    >>> class_weights(torch.tensor([0.64, 0.36, 0.0])).tolist()
-    [0.8571428656578064, 1.1428571939468384, 1.0]
+    >>> class_weights(torch.tensor([0.9, 0.1, 0.0]))
+    tensor([0.5000, 1.5000, 1.0000])
     """
     present = frequencies > 0
     weights = torch.where(present, frequencies.double(), 1.0).rsqrt()

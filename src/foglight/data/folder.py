@@ -106,11 +106,8 @@ def own_folder(
     chosen = [frame for frame in frames if frame.part == part]
     if not chosen:
         raise DataError(f"{root}: no frame belongs to the part {part!r}", remedy=f"add frames with the part {part}")
-    table = LabelTable(
-        described.names, described.indices, described.colours, described.ignored, described.ignored_colours, unknown
-    )
     info = DataInfo(root.resolve().name, described.names, described.palette, notes=_unmatched(listing) + notes)
-    dataset = PairDataset(chosen, table=table, info=info)
+    dataset = PairDataset(chosen, table=described.table(unknown), info=info)
     require_some_label(dataset, part)
     return dataset
 

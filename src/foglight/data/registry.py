@@ -71,24 +71,19 @@ def build_dataset(
     """
     name, root, split, options = _resolve(name, root, split, dict(options or {}))
     parameters = inspect.signature(BUILDERS[name]).parameters
-    for key in options:
-        if key not in option_names(name):
-            raise ConfigurationError(
-                f"data.options: {name} has no option {key!r}", remedy=did_you_mean(key, option_names(name))
-            )
-    given: dict[str, Any] = {"part": part, **options}
+    arguments = {"part": part, **_known(name, options)}
     if "root" in parameters:
         if root is None:
             raise DataError(f"{name} needs a folder with its files, got none", remedy="set data.root to that folder")
-        given["root"] = Path(root)
+        arguments["root"] = Path(root)
     if "split" in parameters:
-        given["split"] = split
+        arguments["split"] = split
     elif split is not None:
         raise ConfigurationError(f"{name} has no choice of splits, got {split!r}", remedy="leave data.split out")
     if "size" in parameters and size is not None:
-        given["size"] = size
+        arguments["size"] = size
     try:
-        dataset = BUILDERS[name](**given)
+        dataset = BUILDERS[name](**arguments)
     except (TypeError, ValueError) as error:
         raise ConfigurationError(f"data.options of {name}: {error}", remedy="mend the option") from error
     return finish(dataset, size=None if "size" in parameters else size, cache=cache)
@@ -108,6 +103,16 @@ def finish(dataset: SegmentationDataset, *, size: Size | None, cache: Cache) -> 
     if size is not None:
         dataset = ResizedDataset(dataset, size)
     return CachedDataset(dataset) if cache == "memory" else dataset
+
+
+def _known(name: str, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The options, all of which the data set knows."""
+    for key in options:
+        if key not in option_names(name):
+            raise ConfigurationError(
+                f"data.options: {name} has no option {key!r}", remedy=did_you_mean(key, option_names(name))
+            )
+    return options
 
 
 def _resolve(

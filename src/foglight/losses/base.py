@@ -173,37 +173,41 @@ class PixelLoss(DistillationLoss):
         return self.weighted(student, teacher, batch, None)
 
 
-@runtime_checkable
-class AdversarialLoss(Protocol):
+class AdversarialLoss(DistillationLoss):
     """A loss with a discriminator, whose optimiser the engine owns.
 
     `forward` gives the student's term; the discriminator's own loss sees the student's output without a graph.
+
+    Attributes:
+        discriminator: trained by its own loss alone.
     """
 
     discriminator: nn.Module
 
+    @abstractmethod
     def discriminator_loss(self, student: ModelOutput, teacher: ModelOutput, batch: Batch) -> Tensor:
         """What the discriminator minimises; `student` is detached."""
-        ...
 
 
-@runtime_checkable
-class TeacherAdapted(Protocol):
+class TeacherAdapted(DistillationLoss):
     """A loss that trains modules on the teacher before the distillation starts; then the engine freezes them.
 
     Attributes:
-        insertions: by tap, modules that stand in the frozen teacher's path while adapting; may be empty.
         adapt_modules: what is trained in that stage.
         adapt_steps: its length in updates.
     """
 
-    insertions: Mapping[str, nn.Module]
     adapt_modules: nn.ModuleList
     adapt_steps: int
 
+    @property
+    @abstractmethod
+    def insertions(self) -> Mapping[str, nn.Module]:
+        """By tap, modules that stand in the frozen teacher's path while adapting; may be empty."""
+
+    @abstractmethod
     def adapt_loss(self, teacher: ModelOutput, batch: Batch) -> Tensor:
         """What the stage minimises."""
-        ...
 
 
 @final

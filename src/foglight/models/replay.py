@@ -9,7 +9,7 @@ Cost: two hooks on every module while watching; the kept outputs stay alive unti
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from copy import copy
 from typing import Any, final

@@ -21,8 +21,10 @@ def add_fog(
 ) -> Float32[np.ndarray, "h w 3"]:
     """The picture seen through fog of extinction coefficient `beta`.
 
-    >>> add_fog(np.ones((1, 1, 3), np.float32), np.full((1, 1), 10, np.float32), 0.1, np.zeros(3, np.float32))[0, 0, 0]
-    np.float32(0.36787945)
+    >>> white, black = np.ones((1, 1, 3), np.float32), np.zeros(3, np.float32)
+    >>> ten_metres = np.full((1, 1), 10, np.float32)
+    >>> round(float(add_fog(white, ten_metres, 0.1, black)[0, 0, 0]), 4)
+    0.3679
     """
     transmission = np.exp(-np.float32(beta) * depth)[..., None]
     return image * transmission + airlight * (1 - transmission)

@@ -153,7 +153,7 @@ def _logits(said: object) -> Tensor:
             found = next((mapping[key] for key in _MAIN if key in mapping), None)
         case HasLogits():
             found = said.logits
-        case Sequence() if said:
+        case tuple() | list() if said:
             return _logits(cast(Sequence[object], said)[0])
         case _:
             found = None
