@@ -1,4 +1,4 @@
-"""foglight: distil any segmentation teacher into a small, calibrated student, and tell the truth about whether it helped.
+"""foglight: distil a segmentation teacher into a small, calibrated student; tell the truth about whether it helped.
 
     import foglight as fl
 

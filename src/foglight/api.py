@@ -18,6 +18,7 @@ from foglight.config.schema import (
     RunConfig,
     Schedule,
 )
+from foglight.data.groups import Part
 from foglight.engine.cost import parameter_count
 from foglight.engine.evaluate import EvaluateSettings
 from foglight.engine.evaluate import evaluate as evaluate_network
@@ -70,7 +71,8 @@ def run_training(
     """
     if config.teacher is not None:
         raise ConfigurationError(
-            f"teacher: {config.teacher.name}: training is supervised", remedy="use `foglight distill`, or drop `teacher:`"
+            f"teacher: {config.teacher.name}: training is supervised",
+            remedy="use `foglight distill`, or drop `teacher:`",
         )
     return run(config, output, trust=trust, progress=progress)
 
@@ -84,7 +86,9 @@ def run_distillation(
         ConfigurationError: if the recipe names no teacher.
     """
     if config.teacher is None:
-        raise ConfigurationError("distillation needs a teacher, got none", remedy="pass `--teacher`, or use `foglight train`")
+        raise ConfigurationError(
+            "distillation needs a teacher, got none", remedy="pass `--teacher`, or use `foglight train`"
+        )
     return run(config, output, trust=trust, progress=progress)
 
 
@@ -134,7 +138,7 @@ def evaluate(
     model: str | Network,
     *,
     data: str | DataConfig,
-    part: str = "report",
+    part: Part = "report",
     settings: EvaluateSettings | None = None,
     device: str = "cpu",
     trust: bool = False,
@@ -147,7 +151,9 @@ def evaluate(
     config = _data(data)
     dataset = build_part(config, part)
     name = model if isinstance(model, str) else model.name
-    network = model if isinstance(model, Network) else build_model(ModelConfig(name=model), num_classes=None, trust=trust)
+    network = (
+        model if isinstance(model, Network) else build_model(ModelConfig(name=model), num_classes=None, trust=trust)
+    )
     if network.num_classes != dataset.info.num_classes:
         raise ConfigurationError(
             f"{name} predicts {network.num_classes} classes, {dataset.info.name} has {dataset.info.num_classes}",
@@ -219,7 +225,9 @@ def parse_budget(text: str) -> BudgetConfig:
             case _:
                 raise ValueError(unit)
     except ValueError as error:
-        raise ConfigurationError(f"budget: expected a number and a unit, got {text!r}", remedy='write "2000 steps"') from error
+        raise ConfigurationError(
+            f"budget: expected a number and a unit, got {text!r}", remedy='write "2000 steps"'
+        ) from error
 
 
 def _config(

@@ -75,7 +75,9 @@ def demo(output: Path, *, seed: int = 0, progress: Progress | None = None) -> De
         if method != "ce":
             config = config.model_copy(update={"teacher": ModelConfig(name=str(output / "teacher"))})
         progress.note(title)
-        rows.append(_row(title, run(config, output / method, data=build_data(config.data, seed=seed), progress=progress)))
+        rows.append(
+            _row(title, run(config, output / method, data=build_data(config.data, seed=seed), progress=progress))
+        )
     result = DemoResult(output, tuple(rows))
     write_json(output / "demo.json", {**result.to_dict(), **provenance()})
     return result

@@ -10,8 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from foglight.data.images import read_image
-from foglight.data.labels import IMAGE_SUFFIXES
+from foglight.data.images import IMAGE_SUFFIXES, read_image
 from foglight.engine.evaluate import EvaluateSettings, predict
 from foglight.engine.progress import Progress, Silent
 from foglight.errors import DataError, UserError
@@ -52,7 +51,9 @@ def find_images(paths: Sequence[Path]) -> list[Path]:
         else:
             found.append(path)
     if not found:
-        raise DataError(f"{', '.join(map(str, paths))}: no images", remedy=f"give files ending in {', '.join(IMAGE_SUFFIXES)}")
+        raise DataError(
+            f"{', '.join(map(str, paths))}: no images", remedy=f"give files ending in {', '.join(IMAGE_SUFFIXES)}"
+        )
     return found
 
 
@@ -104,9 +105,7 @@ def mask_image(mask: Tensor, palette: Sequence[tuple[int, int, int]]) -> Image.I
     return image
 
 
-def overlay_image(
-    image: Tensor, mask: Tensor, palette: Sequence[tuple[int, int, int]], *, alpha: float
-) -> Image.Image:
+def overlay_image(image: Tensor, mask: Tensor, palette: Sequence[tuple[int, int, int]], *, alpha: float) -> Image.Image:
     """The mask's colours over the image, `alpha` of them."""
     colours = np.asarray(palette, dtype=np.float32)[mask.numpy()]
     picture = image.permute(1, 2, 0).numpy().astype(np.float32)

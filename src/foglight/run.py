@@ -190,7 +190,9 @@ def _preflight(config: RunConfig, output: Path, distiller: Distiller, data: Data
         for network in (distiller.teacher, distiller.student):
             batches = _on_device(islice(whole_images(data.tune, config.data), frames), distiller)
             scores = evaluate(network, batches, class_names=names, boundary=False)
-            teacher_miou, untrained_miou = (scores.miou, None) if network is distiller.teacher else (teacher_miou, scores.miou)
+            teacher_miou, untrained_miou = (
+                (scores.miou, None) if network is distiller.teacher else (teacher_miou, scores.miou)
+            )
         check_teacher(teacher_miou, untrained_miou, data.train.info.num_classes, config.allow)
     write_json(
         path,

@@ -83,6 +83,7 @@ def test_a_recipe_that_is_no_mapping_is_refused(content: Any) -> None:
         ("student: a\nseed: 1\nstudent: b\n", ":3: not valid YAML: the key 'student' twice"),
         ("a: &b\n  - c\n d: e\n", ":3: not valid YAML"),
         ("student: \x01\n", ": not valid YAML"),
+        ("? [a]\n: b\n", ":1: not valid YAML: found unhashable key"),
     ],
 )
 def test_a_syntax_error_names_file_and_line(tmp_path: Path, text: str, problem: str) -> None:

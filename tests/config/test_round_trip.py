@@ -46,6 +46,11 @@ def test_every_recipe_comes_back_from_a_run_folder(name: str, tmp_path: Path) ->
     assert load_recipe(path) == config
 
 
+def test_a_label_map_keeps_its_whole_numbers() -> None:
+    config = build_config({"student": "lite_s", "data": {"options": {"map": {0: 1, 255: 0}}}})
+    assert parse_config(dump_config(config)) == config
+
+
 def test_a_dump_is_complete() -> None:
     dumped = parse_yaml(dump_config(build_config({"student": "lite_s"})), source="test")
     assert set(dumped) == set(RunConfig.model_fields)

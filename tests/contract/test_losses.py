@@ -59,4 +59,3 @@ SUBJECTS = [*(subject for subject, _ in PLAIN.values()), *WEIGHTED, *FOTF]
 @pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.name)
 def test_loss_keeps_law(subject: Subject, law: Law) -> None:
     law(subject)
-

@@ -44,9 +44,9 @@ def test_odd_sizes_forward_and_backward(name: str) -> None:
     output = network(image(65, 97), taps=list(network.module.tap_names), auxiliary=True)
     assert output.logits.shape[:2] == (2, CLASSES)
     (output.logits.sum() + sum(one.sum() for one in output.auxiliary)).backward()
-    assert [
-        key for key, one in network.named_parameters() if one.grad is None or not torch.isfinite(one.grad).all()
-    ] == []
+    for key, one in network.named_parameters():
+        assert one.grad is not None, key
+        assert torch.isfinite(one.grad).all(), key
     network.zero_grad()
 
 
@@ -57,7 +57,6 @@ def test_taps_are_what_info_says(name: str) -> None:
     info = network.info()
     assert_same(state, network.state_dict())
     assert torch.equal(random, torch.get_rng_state())
-    assert list(info.taps) == sorted(info.taps, key=list(info.taps).index)
     assert set(info.taps) == set(network.module.tap_names)
     output = network.eval()(image(64, 96), taps=info.taps)
     assert output.logits.shape[2:] == (64 // info.stride, 96 // info.stride)

@@ -95,7 +95,16 @@ def test_killed_at_random_points(fotf: RunConfig, tmp_path: Path) -> None:
     run(fotf, tmp_path / "whole")
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(dump_config(fotf))
-    command = [sys.executable, "-m", "foglight", "distill", str(recipe), "--output", str(tmp_path / "killed"), "--quiet"]
+    command = [
+        sys.executable,
+        "-m",
+        "foglight",
+        "distill",
+        str(recipe),
+        "--output",
+        str(tmp_path / "killed"),
+        "--quiet",
+    ]
     generator = random.Random(0)
     for _ in range(12):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={**os.environ})

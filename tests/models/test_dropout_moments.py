@@ -8,9 +8,7 @@ from foglight.functional.dropout_moments import expected_ratio, logit_variance, 
 from foglight.models.closed_form import interpolation_matrix
 
 
-def case(
-    channels: int, classes: int, scale: float, dtype: torch.dtype = torch.float32
-) -> tuple[Tensor, Tensor, Tensor]:
+def case(channels: int, classes: int, scale: float, dtype: torch.dtype | None = None) -> tuple[Tensor, Tensor, Tensor]:
     generator = torch.Generator().manual_seed(channels + classes)
     feature = torch.randn(2, channels, 3, 4, generator=generator, dtype=dtype).relu()
     weight = torch.randn(classes, channels, generator=generator, dtype=dtype) * scale / channels**0.5

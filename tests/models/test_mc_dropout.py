@@ -51,13 +51,12 @@ def assert_same_state(net: nn.Module, before: dict[str, Tensor]) -> None:
         assert torch.equal(values, before[name]), name
 
 
-@pytest.mark.parametrize("early", [0.0, 0.4])
-@pytest.mark.parametrize("scope", ["all", "last_dropout"])
-def test_replay_is_bitwise_a_whole_forward(early: float, scope: str) -> None:
-    if early and scope == "last_dropout":
-        pytest.skip("a replay keeps the training pass's upstream mask, a whole pass has none")
-    net = build(early).train()
-    replay, full = (SigmaRequest(estimator=how, scope=scope) for how in ("replay", "full"))
+# A replay keeps the training pass's upstream mask where a whole pass has none: so no early dropout with last_dropout.
+@pytest.mark.parametrize(("early", "scope"), [(0.0, "all"), (0.4, "all"), (0.0, "last_dropout")])
+@pytest.mark.parametrize(("mode", "training"), [("batch", True), ("running", True), ("batch", False)])
+def test_replay_is_bitwise_a_whole_forward(early: float, scope: str, mode: str, training: bool) -> None:
+    net = build(early).train(training)
+    replay, full = (SigmaRequest(estimator=how, scope=scope, batch_norm=mode) for how in ("replay", "full"))
     output = net(IMAGE, sigma=[replay, full], seed=3, auxiliary=True)
     assert output.sigma[full].max() > 0.01
     assert torch.equal(output.sigma[replay], output.sigma[full])
@@ -187,11 +186,14 @@ class DropPath(nn.Module):
 def test_stochastic_depth_is_off_in_the_passes() -> None:
     net = build().train()
     net.module.trunk.append(DropPath())
-    request = SigmaRequest(estimator="replay", rate=0.0)
-    full = SigmaRequest(estimator="full", rate=0.0)
-    output = net(IMAGE, sigma=[request, full])
-    assert not output.sigma[request].any()
-    assert not output.sigma[full].any()
+    replay, full, still = (
+        SigmaRequest(estimator="replay"),
+        SigmaRequest(estimator="full"),
+        SigmaRequest(estimator="full", rate=0.0),
+    )
+    output = net(IMAGE, sigma=[replay, full, still])
+    assert not output.sigma[still].any()
+    assert torch.equal(output.sigma[replay], output.sigma[full])
     assert net.module.trunk[-1].training
 
 

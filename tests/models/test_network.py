@@ -1,5 +1,7 @@
 """Does the wrapper normalise, pad, describe and refuse as it says?"""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -14,7 +16,7 @@ from foglight.types import SigmaRequest
 
 class Strided(SegmentationModule):
     tap_names = {"body": "body", "before": "act:in"}  # noqa: RUF012
-    size_multiple = 8
+    size_multiple = 16
 
     def __init__(self, classes: int = 3, extra: int = 0, *, unused: bool = False) -> None:
         super().__init__()
@@ -143,10 +145,9 @@ def test_own_modules_may_answer_in_many_ways() -> None:
         as_network(Answers(lambda z: "text"))
 
 
-def test_builders_are_imported_by_path(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "my_nets.py").write_text(
-        "from torch import nn\ndef build(num_classes): return nn.Conv2d(3, num_classes, 1)\n"
-    )
+def test_builders_are_imported_by_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = "from torch import nn\ndef build(num_classes): return nn.Conv2d(3, num_classes, 1)\n"
+    (tmp_path / "my_nets.py").write_text(code)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     built = build_own_module("module:my_nets:build", num_classes=7, options={})
@@ -161,9 +162,8 @@ def test_an_ensemble_averages_probabilities() -> None:
     image, request = torch.rand(2, 3, 16, 16), SigmaRequest(estimator="full", passes=400)
     together = Ensemble(members)
     output = together(image, sigma=[request])
-    torch.testing.assert_close(
-        output.logits.exp(), torch.stack([one(image).logits.softmax(1) for one in members]).mean(0)
-    )
+    mean = torch.stack([one(image).logits.softmax(1) for one in members]).mean(0)
+    torch.testing.assert_close(output.logits.exp(), mean)
     passes = torch.stack([one.softmax(1) for one in together.sample_logits(image, passes=400)])
     assert (output.sigma[request] - passes.std(0)).abs().sum() < 0.1 * passes.std(0).sum()
     assert len(list(together.parameters())) == 3 * len(list(members[0].parameters()))

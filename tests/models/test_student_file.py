@@ -62,9 +62,7 @@ def test_a_student_given_as_an_object_is_loaded_with_it(tmp_path: Path) -> None:
 
 
 def test_an_own_builder_is_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    code = (
-        "from torch import nn\ndef build(num_classes, width): return nn.Conv2d(3, num_classes, width, padding='same')\n"
-    )
+    code = "from torch import nn\ndef build(num_classes, width): return nn.Conv2d(3, num_classes, width)\n"
     (tmp_path / "student_nets.py").write_text(code)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.chdir(tmp_path)

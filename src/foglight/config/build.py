@@ -13,14 +13,12 @@ from typing import Any, Final, final
 import torch
 
 from foglight.config.schema import DataConfig, LossConfig, ModelConfig, RunConfig
-from foglight.data.cached import CachedDataset, ResizedDataset
 from foglight.data.dataset import SegmentationDataset, class_frequencies, class_weights
 from foglight.data.groups import Part
 from foglight.data.loading import EvaluationBatches, evaluation_batches, training_batches
-from foglight.data.registry import build_dataset
+from foglight.data.registry import build_dataset, build_unlabelled
 from foglight.data.stream import TrainingStream
 from foglight.data.transforms import Augment
-from foglight.data.unlabelled import UnlabelledFolder
 from foglight.engine.terms import LossSpec
 from foglight.errors import ConfigurationError
 from foglight.losses.base import DistillationLoss, PixelLoss
@@ -77,21 +75,11 @@ def build_data(config: DataConfig, *, seed: int) -> Data:
     )
     unlabelled = None
     if config.unlabeled is not None:
-        folder = UnlabelledFolder(
-            Path(config.unlabeled), class_names=train.info.class_names, palette=train.info.palette
-        )
-        unlabelled = Cached(folder, size=config.size, cache=config.cache)
+        unlabelled = build_unlabelled(Path(config.unlabeled), size=config.size, cache=config.cache)
     stream = TrainingStream(
         train, augment, seed=seed, unlabelled=unlabelled, unlabelled_fraction=config.unlabeled_fraction
     )
     return Data(train, tune, report, stream)
-
-
-def _unlabelled(folder: Path, config: DataConfig) -> SegmentationDataset:
-    frames: SegmentationDataset = UnlabelledFolder(folder)
-    if config.size is not None:
-        frames = ResizedDataset(frames, config.size)
-    return CachedDataset(frames) if config.cache == "memory" else frames
 
 
 def micro_batches(

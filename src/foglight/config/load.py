@@ -58,7 +58,7 @@ def build_config(content: Any, overrides: Sequence[str] = (), *, source: str = "
     on_losses = [change for change in changes if change.keys[0] == "losses" and len(change.keys) > 1]
     mistakes += _apply(tree, [change for change in changes if change not in on_losses])
     if tree.get("method") is None:
-        tree.setdefault("losses", [loss.model_dump(mode="json") for loss in RunConfig.model_fields["losses"].default])
+        tree.setdefault("losses", [loss.model_dump() for loss in RunConfig.model_fields["losses"].default])
         mistakes += _apply(tree, on_losses)
         on_losses = []
     given = _validate(tree, mistakes, source)
@@ -67,7 +67,7 @@ def build_config(content: Any, overrides: Sequence[str] = (), *, source: str = "
         raise method_and_losses(given.method)
     if not on_losses:
         return config
-    tree = {**config.model_dump(mode="json"), "method": None}
+    tree = {**_plain(config.model_dump()), "method": None}
     return _validate(tree, _apply(tree, on_losses), source)
 
 
@@ -96,7 +96,7 @@ def dump_config(config: RunConfig) -> str:
     >>> parse_config(dump_config(config)) == config
     True
     """
-    return write_yaml(config.model_dump(mode="json"))
+    return write_yaml(_plain(config.model_dump()))
 
 
 def recipe_names() -> list[str]:
@@ -123,6 +123,17 @@ def _packaged(name: str) -> Path:
             remedy=f"name a YAML file or one that `foglight recipes` lists{did_you_mean(Path(name).stem, known)}",
         )
     return Path(str(resources.files("foglight.recipes") / "runs" / f"{name}.yaml"))
+
+
+def _plain(value: Any) -> Any:
+    """With lists for tuples; not pydantic's JSON form, which would turn a label map's whole numbers into text."""
+    match value:
+        case dict():
+            return {key: _plain(below) for key, below in value.items()}
+        case list() | tuple():
+            return [_plain(below) for below in value]
+        case _:
+            return value
 
 
 def _apply(tree: dict[str, Any], changes: Sequence[Override]) -> list[Mistake]:

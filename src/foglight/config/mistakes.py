@@ -73,7 +73,7 @@ def validation_mistakes(error: ValidationError, content: Any, model: type[BaseMo
 
 
 def did_you_mean(wrong: str, right: Iterable[str]) -> str:
-    """A suggestion in brackets, or nothing.
+    """A suggestion, or nothing.
 
     >>> did_you_mean("lrr", ["lr", "momentum"])
     "; did you mean 'lr'?"

@@ -54,12 +54,12 @@ def build_dataset(
     cache: Cache = "memory",
     options: Mapping[str, Any] | None = None,
 ) -> SegmentationDataset:
-    """One part of a data set, at one size if asked for, kept in memory if asked for.
+    """One part of a data set.
 
     Args:
         name: a registered name, or the path of an own folder or of its YAML file.
-        part: train, tune or report.
-        root: where the files are; data sets that make their frames need none.
+        part: which part.
+        root: where the files are, if there are any.
         split: how the parts are cut, if there is a choice.
         size: height and width of every frame; None keeps the frames' own.
         cache: whether decoded frames stay in memory.
@@ -71,22 +71,19 @@ def build_dataset(
     """
     name, root, split, options = _resolve(name, root, split, dict(options or {}))
     parameters = inspect.signature(BUILDERS[name]).parameters
-    arguments = {"part": part, **_known(name, options)}
-    if "root" in parameters:
-        if root is None:
-            raise DataError(f"{name} needs a folder with its files, got none", remedy="set data.root to that folder")
-        arguments["root"] = Path(root)
+    arguments: dict[str, Any] = {"part": part, **_known(name, options)}
+    arguments |= {"root": _given_root(name, root)} if "root" in parameters else {}
     if "split" in parameters:
         arguments["split"] = split
     elif split is not None:
         raise ConfigurationError(f"{name} has no choice of splits, got {split!r}", remedy="leave data.split out")
     if "size" in parameters and size is not None:
-        arguments["size"] = size
+        arguments["size"], size = size, None
     try:
         dataset = BUILDERS[name](**arguments)
     except (TypeError, ValueError) as error:
         raise ConfigurationError(f"data.options of {name}: {error}", remedy="mend the option") from error
-    return finish(dataset, size=None if "size" in parameters else size, cache=cache)
+    return finish(dataset, size=size, cache=cache)
 
 
 def build_unlabelled(root: str, *, size: Size | None = None, cache: Cache = "memory") -> SegmentationDataset:
@@ -103,6 +100,12 @@ def finish(dataset: SegmentationDataset, *, size: Size | None, cache: Cache) -> 
     if size is not None:
         dataset = ResizedDataset(dataset, size)
     return CachedDataset(dataset) if cache == "memory" else dataset
+
+
+def _given_root(name: str, root: str | None) -> Path:
+    if root is None:
+        raise DataError(f"{name} needs a folder with its files, got none", remedy="set data.root to that folder")
+    return Path(root)
 
 
 def _known(name: str, options: Mapping[str, Any]) -> Mapping[str, Any]:

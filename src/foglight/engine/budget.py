@@ -43,7 +43,11 @@ def clock(device: torch.device) -> float:
 
 
 def seconds_per_step(
-    arms: Mapping[str, Callable[[], object]], *, device: torch.device, warm_up: int = WARM_UP_STEPS, timed: int = TIMED_STEPS
+    arms: Mapping[str, Callable[[], object]],
+    *,
+    device: torch.device,
+    warm_up: int = WARM_UP_STEPS,
+    timed: int = TIMED_STEPS,
 ) -> dict[str, float]:
     """The median seconds of one call of each arm, round robin after warm-up."""
     for _ in range(warm_up):

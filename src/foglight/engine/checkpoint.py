@@ -1,7 +1,7 @@
 """What a run needs to go on as if it had never stopped, in one file.
 
-The order of data, augmentation, dropout and draws are pure functions of (seed, step), so a checkpoint holds state, not
-streams: the student, the losses' parameters and queues, the optimisers, averaged weights, the step and the random state.
+The order of data, augmentation, dropout and draws are pure functions of (seed, step), so a checkpoint holds state:
+the student, the losses' parameters and queues, the optimisers, averaged weights, the step and the random state.
 The teacher is named by its hash and never stored.
 """
 

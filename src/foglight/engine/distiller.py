@@ -85,9 +85,9 @@ class Distiller(nn.Module):
             self.teacher._apply(fn, recurse)
         return self
 
-    def forward(self, images: Tensor, labels: Tensor | None = None, *, extra: Tensor | None = None) -> tuple[
-        Tensor, dict[str, Tensor]
-    ]:
+    def forward(
+        self, images: Tensor, labels: Tensor | None = None, *, extra: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """The total loss and its named terms for images in [0, 1] and labels of class indices.
 
         Each call counts as one step; `step` may be set by loops that accumulate gradients.

@@ -52,9 +52,7 @@ def parameter_settings(
         elsewhere = {id(parameter) for parameter in _owned_elsewhere(loss)}
         for group in loss.optimiser_groups():
             own = tuple(p for p in group.parameters if p.requires_grad and id(p) not in elsewhere)
-            groups.append(
-                ParameterSettings(type(loss).__name__, own, group.learning_rate_multiple, group.clip_norm)
-            )
+            groups.append(ParameterSettings(type(loss).__name__, own, group.learning_rate_multiple, group.clip_norm))
     groups = [group for group in groups if group.parameters]
     expected = list(trainable.values())
     for loss in losses:

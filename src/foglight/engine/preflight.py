@@ -50,7 +50,9 @@ def check_dropout(distiller: Distiller, allow: tuple[str, ...]) -> None:
         )
 
 
-def check_teacher(teacher_miou: float | None, untrained_miou: float | None, num_classes: int, allow: tuple[str, ...]) -> None:
+def check_teacher(
+    teacher_miou: float | None, untrained_miou: float | None, num_classes: int, allow: tuple[str, ...]
+) -> None:
     """A teacher must beat chance and the untrained student on the slice where all three were scored.
 
     Raises:
@@ -97,7 +99,7 @@ def _gradient_norm(term: Tensor, distiller: Distiller) -> float:
     parameters = [parameter for parameter in distiller.student.parameters() if parameter.requires_grad]
     if not term.requires_grad:
         return 0.0
-    gradients = torch.autograd.grad(term, parameters, retain_graph=True, allow_unused=True)
+    gradients: tuple[Tensor | None, ...] = torch.autograd.grad(term, parameters, retain_graph=True, allow_unused=True)
     squared = sum(float(gradient.double().square().sum()) for gradient in gradients if gradient is not None)
     return squared**0.5
 
@@ -110,7 +112,9 @@ def _refuse_without_gradient(distiller: Distiller, checks: list[TermCheck], allo
     if dead:
         raise RefusedError(
             "no-gradient",
-            "; ".join(f"the term {check.name} has gradient norm {check.gradient_norm:g} on the student" for check in dead),
+            "; ".join(
+                f"the term {check.name} has gradient norm {check.gradient_norm:g} on the student" for check in dead
+            ),
             remedy="check that the batch has labels, that teacher and student differ, and the term's options",
         )
 

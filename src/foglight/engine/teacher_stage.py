@@ -37,7 +37,8 @@ def adapt_teacher(
     """
     if isinstance(teacher, Ensemble) and loss.insertions:
         raise ConfigurationError(
-            "expected one teacher for a loss that stands in its path, got an ensemble", remedy="name a single `--teacher`"
+            "expected one teacher for a loss that stands in its path, got an ensemble",
+            remedy="name a single `--teacher`",
         )
     loss.adapt_modules.train()
     loss.adapt_modules.requires_grad_(True)
@@ -55,7 +56,9 @@ def adapt_teacher(
     return values
 
 
-def _run(insertions: Mapping[str, nn.Module], teacher: Network | Ensemble, batch: Batch, taps: frozenset[str]) -> ModelOutput:
+def _run(
+    insertions: Mapping[str, nn.Module], teacher: Network | Ensemble, batch: Batch, taps: frozenset[str]
+) -> ModelOutput:
     if isinstance(teacher, Ensemble) or not insertions:
         return teacher(batch.image, batch.extra, taps=taps)
     with inserted(teacher.module, insertions):
@@ -81,7 +84,7 @@ def store_adaptation(path: Path, loss: TeacherAdapted, *, seconds: float) -> Non
 def adapt_all(
     distiller: Distiller, batches: Callable[[int], Iterable[Batch]], *, folder: Path, key: str, progress: Progress
 ) -> None:
-    """Adapt what needs it, or read it back where this very adaptation is stored beside other runs of the folder's parent.
+    """Adapt what needs it, or read it back where this very adaptation is stored.
 
     Args:
         distiller: the losses and the teacher.

@@ -9,7 +9,7 @@ import logging
 import signal
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -211,7 +211,9 @@ class _Loop(lightning.LightningModule):
 
     def _evaluate(self, score: Score) -> None:
         student = self.distiller.student
-        trained = {name: values.clone() for name, values in student.state_dict().items()} if self.averaged.decay else None
+        trained = (
+            {name: values.clone() for name, values in student.state_dict().items()} if self.averaged.decay else None
+        )
         student.load_state_dict(self.averaged.of(student))
         scores = score(student)
         if trained is not None:
@@ -300,7 +302,7 @@ def _batch_norm_error(error: ValueError, batch: Batch) -> Exception:
 
 
 @contextmanager
-def _stop_on_interrupt(loop: _Loop) -> Iterator[None]:
+def _stop_on_interrupt(loop: _Loop) -> Generator[None]:
     """The first Ctrl-C ends the run after the step in progress, with a checkpoint; the second one at once."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -318,7 +320,7 @@ def _stop_on_interrupt(loop: _Loop) -> Iterator[None]:
 
 
 @contextmanager
-def _quiet_lightning() -> Iterator[None]:
+def _quiet_lightning() -> Generator[None]:
     """Lightning's advice on workers and loggers is not about our users' choices."""
     logger = logging.getLogger("lightning.pytorch")
     level = logger.level
