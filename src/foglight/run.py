@@ -83,7 +83,7 @@ def run(
     progress = progress or Silent()
     if config.engine.threads is not None:
         torch.set_num_threads(config.engine.threads)
-    expanded = expand(config)
+    expanded = _in_full(config)
     data = data or build_data(expanded.data, seed=expanded.seed)
     for note in data.train.info.notes:
         progress.note(note)
@@ -118,6 +118,14 @@ def run(
     teacher_scores = None if teacher is None else _score(teacher, data, expanded)
     _keep(student, output, data, expanded, scores, teacher_scores, steps=fitted.step)
     return RunResult(output, scores, teacher_scores, fitted.step, seconds, student)
+
+
+def _in_full(config: RunConfig) -> RunConfig:
+    """With the method's losses, and with what `fast` stands for."""
+    expanded = expand(config)
+    if not expanded.engine.fast:
+        return expanded
+    return expanded.model_copy(update={"engine": expanded.engine.model_copy(update={"precision": "bf16"})})
 
 
 def _require_classes(role: str, network: Network | Ensemble, num_classes: int) -> None:

@@ -117,8 +117,8 @@ def test_update_reproduces_a_naive_loop() -> None:
 def test_closed_form_is_what_many_passes_say(kind: type, grid: str, training: bool) -> None:
     net = build(kind=kind).train(training)
     image = IMAGE[:, :, :8, :8]
-    closed = SigmaRequest(grid=grid)
-    sampled = SigmaRequest(estimator="replay", passes=800, grid=grid)
+    closed = SigmaRequest(grid=grid, temperature=0.7)
+    sampled = SigmaRequest(estimator="replay", passes=800, grid=grid, temperature=0.7)
     with torch.no_grad():
         sigma = net(image, sigma=[closed, sampled], label_size=(15, 16)).sigma
     assert sigma[closed].shape == sigma[sampled].shape == ((2, 4, 15, 16) if grid == "label" else (2, 4, 4, 4))

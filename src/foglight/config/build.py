@@ -75,7 +75,7 @@ def build_data(config: DataConfig, *, seed: int) -> Data:
     )
     unlabelled = None
     if config.unlabeled is not None:
-        unlabelled = build_unlabelled(Path(config.unlabeled), size=config.size, cache=config.cache)
+        unlabelled = build_unlabelled(config.unlabeled, size=config.size, cache=config.cache)
     stream = TrainingStream(
         train, augment, seed=seed, unlabelled=unlabelled, unlabelled_fraction=config.unlabeled_fraction
     )

@@ -99,8 +99,8 @@ def _gradient_norm(term: Tensor, distiller: Distiller) -> float:
     parameters = [parameter for parameter in distiller.student.parameters() if parameter.requires_grad]
     if not term.requires_grad:
         return 0.0
-    gradients: tuple[Tensor | None, ...] = torch.autograd.grad(term, parameters, retain_graph=True, allow_unused=True)
-    squared = sum(float(gradient.double().square().sum()) for gradient in gradients if gradient is not None)
+    gradients = torch.autograd.grad(term, parameters, retain_graph=True, allow_unused=True, materialize_grads=True)
+    squared = sum(float(gradient.double().square().sum()) for gradient in gradients)
     return squared**0.5
 
 

@@ -295,8 +295,8 @@ def _batch_norm_error(error: ValueError, batch: Batch) -> Exception:
     if "more than 1 value per channel" not in str(error):
         return error
     return DataError(
-        f"a batch of {len(batch.image)} image(s) of {batch.image.shape[-2]}x{batch.image.shape[-1]} leaves batch norm a "
-        "single value per channel",
+        f"a batch of {len(batch.image)} image(s) of {batch.image.shape[-2]}x{batch.image.shape[-1]} leaves batch norm "
+        "a single value per channel",
         remedy="raise `data.batch_size` to 2 or more, or use a larger crop",
     )
 

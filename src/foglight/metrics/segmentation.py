@@ -19,7 +19,7 @@ from foglight.metrics.running import RunningTally
 from foglight.metrics.scores import SegmentationScores
 from foglight.metrics.selective import UNIT_RANGE
 from foglight.metrics.summary import summarise
-from foglight.metrics.tally import Uncertainty, tally
+from foglight.metrics.tally import Tally, Uncertainty, tally
 from foglight.types import IGNORE_INDEX
 
 __all__ = ["MAX_PROB", "SegmentationMetrics", "SegmentationScores"]
@@ -132,8 +132,10 @@ class SegmentationMetrics(nn.Module):
 
     def compute(self) -> SegmentationScores:
         """All scores so far, over all processes."""
+        # On the CPU, where cumulated sums are deterministic and a few thousand numbers take no time.
+        total = Tally(*(state.cpu() for state in self.sums.compute()))
         return summarise(
-            self.sums.compute(),
+            total,
             class_names=self.class_names,
             score_names=(MAX_PROB, *self.score_names),
             absent=self.absent,

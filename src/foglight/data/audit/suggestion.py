@@ -2,7 +2,8 @@
 
 Only the values are looked at; the names are the user's to give. In order:
 two values, the larger 255 - a binary mask (255 would otherwise be ignored); 0 .. k-1, with or without 255 - as it is;
-1 .. k, with 0 beside one named class too many - 0 says nothing; anything else - the values in order.
+1 .. k - the classes from 1 on; 0 .. k for k names - 0 says nothing; values beyond the names - to be named or ignored;
+anything else - the values in order.
 """
 
 from collections.abc import Mapping
@@ -54,6 +55,11 @@ def _indices(values: list[int], raw: Mapping[int, int], names: tuple[str, ...]) 
         return f"values start at 1{void}: {_listed(classes, names)}"
     if names and classes == list(range(len(names) + 1)):
         return f"0 beside {len(names)} named classes may mean nothing{void}: {_listed(classes[1:], names)}, ignore: [0]"
+    beyond = [value for value in classes if value >= len(names)]
+    if names and 0 < len(beyond) < len(classes):
+        share = sum(raw[value] for value in beyond) / sum(raw.values())
+        listed = ", ".join(map(str, beyond))
+        return f"{listed} ({share:.1%} of all pixels) have no name{void}: name them, or ignore: [{listed}]"
     if classes == list(range(len(classes))):
         return f"values 0..{len(classes) - 1} are class indices as they are{void}: names: {_names(len(classes), names)}"
     return f"values with gaps{void}: {_listed(classes, names)}"

@@ -14,17 +14,17 @@ from jaxtyping import Float, Float32, Int64, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
-from foglight.data.duplicates import difference_hash
+from foglight.data.audit.duplicates import difference_hash
+from foglight.data.audit.problems import Problem, attempt
+from foglight.data.cached import sample_nbytes
 from foglight.data.folder import Frame
 from foglight.data.images import RawMask, read_image, read_mask, require_same_size
 from foglight.data.labels import LabelTable
-from foglight.data.problems import Problem, attempt
 from foglight.data.sample import Sample
 
 THUMBNAIL: Final = (12, 16)
 LONGEST_LABEL_SIDE: Final = 96
 GREY_WEIGHTS: Final = (0.299, 0.587, 0.114)
-EXTRA_BYTES: Final = 4
 
 
 @final
@@ -65,7 +65,6 @@ def frame_facts(sample: Sample, group: str, *, num_classes: int) -> FrameFacts:
         pixels, ignored = counts[:num_classes], int(counts[num_classes:].sum())
         step = -(-max(label.shape) // LONGEST_LABEL_SIDE)
         thin = np.ascontiguousarray(label[::step, ::step]).astype(np.uint8)
-    extra = 0 if sample.extra is None else sample.extra.numel() * EXTRA_BYTES
     return FrameFacts(
         id=sample.id,
         group=group,
@@ -75,7 +74,7 @@ def frame_facts(sample: Sample, group: str, *, num_classes: int) -> FrameFacts:
         hash=difference_hash(grey),
         thumbnail=F.adaptive_avg_pool2d(grey[None], THUMBNAIL).flatten().numpy(),
         label=thin,
-        memory_bytes=sample.image.numel() + (0 if sample.label is None else sample.label.numel()) + extra,
+        memory_bytes=sample_nbytes(sample),
     )
 
 
@@ -91,13 +90,13 @@ class FileFacts:
 
     Attributes:
         sample: None where image and mask cannot be used together.
-        raw: pixels by raw mask value; None where the mask cannot be read.
+        raw: pixels by raw mask value; empty where the mask cannot be read.
         colour: whether raw values are packed colours.
         problems: everything that is wrong with the two files.
     """
 
     sample: Sample | None
-    raw: Mapping[int, int] | None
+    raw: Mapping[int, int]
     colour: bool
     problems: tuple[Problem, ...]
 
@@ -110,11 +109,14 @@ def file_facts(frame: Frame, table: LabelTable) -> FileFacts:
     label = None if mask is None else attempt("value", partial(table.apply, mask, frame.mask), problems)
     if image is not None and mask is not None:
         attempt("size", partial(require_same_size, frame.image, image, frame.mask, mask.values), problems)
-    fits = image is not None and label is not None and image.shape[1:] == label.shape
-    sample = Sample(frame.id, image, label) if fits else None
-    return FileFacts(sample, None if mask is None else _count(mask), mask is not None and mask.colour, tuple(problems))
+    sample = None
+    if image is not None and label is not None and image.shape[1:] == label.shape:
+        sample = Sample(frame.id, image, label)
+    raw = {} if mask is None else raw_counts(mask)
+    return FileFacts(sample, raw, mask is not None and mask.colour, tuple(problems))
 
 
-def _count(mask: RawMask) -> dict[int, int]:
+def raw_counts(mask: RawMask) -> dict[int, int]:
+    """Pixels by raw value."""
     values, counts = np.unique(mask.values.numpy(), return_counts=True)
     return dict(zip(values.tolist(), counts.tolist(), strict=True))

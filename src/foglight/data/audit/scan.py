@@ -1,38 +1,16 @@
 """One look at every frame of a part: what it holds, and everything that is wrong with its files."""
 
-from collections import Counter
 from dataclasses import dataclass
-from typing import Final, final
+from typing import final
 
 import numpy as np
 from jaxtyping import Float32, Int64, UInt64
 
+from foglight.data.audit.frame_facts import FrameFacts, file_facts, frame_facts
+from foglight.data.audit.problems import Problem, attempt
+from foglight.data.audit.raw_values import RawCounts
 from foglight.data.dataset import SegmentationDataset
 from foglight.data.folder import PairDataset
-from foglight.data.frame_facts import FileFacts, FrameFacts, file_facts, frame_facts
-from foglight.data.problems import Problem, attempt
-
-# A mask saved as JPEG holds thousands of values; those beyond this many are counted together.
-MOST_RAW_VALUES: Final = 4096
-
-
-@final
-@dataclass(frozen=True)
-class RawCounts:
-    """Pixels by raw mask value, before any meaning.
-
-    Attributes:
-        indices: by index.
-        colours: by packed colour.
-        others: pixels of values beyond the first few thousand.
-    """
-
-    indices: Counter[int]
-    colours: Counter[int]
-    others: int = 0
-
-    def __add__(self, other: "RawCounts") -> "RawCounts":
-        return RawCounts(self.indices + other.indices, self.colours + other.colours, self.others + other.others)
 
 
 @final
@@ -86,22 +64,11 @@ def _scan_files(dataset: PairDataset) -> PartScan:
     num_classes = dataset.info.num_classes
     problems: list[Problem] = []
     frames: list[FrameFacts] = []
-    raw = RawCounts(Counter(), Counter())
+    raw = RawCounts({}, {})
     for frame in dataset.frames:
         found = file_facts(frame, dataset.table)
         problems += found.problems
-        raw = _add(raw, found)
+        raw += RawCounts({}, found.raw) if found.colour else RawCounts(found.raw, {})
         if found.sample is not None:
             frames.append(frame_facts(found.sample, frame.group, num_classes=num_classes))
     return PartScan(tuple(frames), raw, tuple(problems), num_classes)
-
-
-def _add(total: RawCounts, found: FileFacts) -> RawCounts:
-    counts = total.colours if found.colour else total.indices
-    others = total.others
-    for value, pixels in (found.raw or {}).items():
-        if value in counts or len(counts) < MOST_RAW_VALUES:
-            counts[value] += pixels
-        else:
-            others += pixels
-    return RawCounts(total.indices, total.colours, others)

@@ -22,6 +22,8 @@ Label = NDArray[np.uint8]
 
 def nearest(thumbnails: Float[np.ndarray, "n d"], others: Float[np.ndarray, "m d"]) -> Int[np.ndarray, " n"]:
     """For each thumbnail, the position of the closest other."""
+    # float64: the squares of 192 bytes use up the digits of float32.
+    thumbnails, others = thumbnails.astype(np.float64), others.astype(np.float64)
     squares = np.square(others).sum(axis=1)
     blocks = (thumbnails[start : start + BLOCK_ROWS] for start in range(0, len(thumbnails), BLOCK_ROWS))
     # |a - b|^2 without |a|^2, which is the same for every b.

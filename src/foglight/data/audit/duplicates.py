@@ -9,13 +9,13 @@ Source: the difference hash of N. Krawetz, 2013.
 Cost: n * m comparisons of one integer, by blocks of rows.
 """
 
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, final
 
 import numpy as np
-import torch
 from jaxtyping import Float, UInt64
 from numpy.typing import NDArray
 from torch import Tensor
@@ -46,6 +46,7 @@ class Likeness:
 def difference_hash(grey: Float[Tensor, "H W"]) -> int:
     """64 bits, the first row's first cell in the highest.
 
+    >>> import torch
     >>> f"{difference_hash(torch.arange(9.0).flip(0).expand(8, 9)):x}"
     'ffffffffffffffff'
     """
@@ -84,12 +85,14 @@ def frame_gap(names: Sequence[str], others: Sequence[str]) -> int | None:
     >>> frame_gap(["drive_0010", "drive_0040"], ["drive_0050"])
     10
     """
-    numbers, other_numbers = _last_numbers(names), _last_numbers(others)
-    if not numbers or not other_numbers:
-        return None
-    return min(abs(number - other) for number in numbers for other in other_numbers)
+    # In a merged order, the closest pair of the two sides are neighbours.
+    merged = sorted(
+        [(number, 0) for number in _last_numbers(names)] + [(number, 1) for number in _last_numbers(others)]
+    )
+    gaps = [right - left for (left, side), (right, other) in itertools.pairwise(merged) if side != other]
+    return min(gaps, default=None)
 
 
-def _last_numbers(names: Sequence[str]) -> list[int]:
+def _last_numbers(names: Sequence[str]) -> set[int]:
     found = [NUMBER.findall(name) for name in names]
-    return [int(numbers[-1]) for numbers in found if numbers]
+    return {int(numbers[-1]) for numbers in found if numbers}

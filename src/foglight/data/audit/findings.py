@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, final
 
-from foglight.data.problems import Problem
+from foglight.data.audit.problems import Problem
 
 MOST_SHOWN: Final = 5
 MEBIBYTE: Final = 2**20

@@ -1,0 +1,1 @@
+"""What `check-data` looks at, one question per file."""
