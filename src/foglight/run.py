@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, final
+from typing import Any, Final, final
 
 import torch
 from torch import nn
@@ -39,7 +39,14 @@ from foglight.models.student_file import save_student
 from foglight.provenance import provenance
 from foglight.types import Batch
 
-PREFLIGHT_IMAGES = 32
+PREFLIGHT_IMAGES: Final = 32
+# Where a run happens, how often it logs and saves, and what it is allowed do not make it another run.
+NOT_ANOTHER_RUN: Final = {
+    "engine": {"device", "log_every", "checkpoint_every", "tensorboard"},
+    "data": {"root", "workers", "cache"},
+    "preflight": True,
+    "allow": True,
+}
 
 
 @final
@@ -137,8 +144,7 @@ def _require_classes(role: str, network: Network | Ensemble, num_classes: int) -
 
 
 def _fingerprint(config: RunConfig, teacher_hash: str | None) -> str:
-    # How often a run logs and saves, and what it is allowed, do not make it another run.
-    content = config.model_dump(mode="json", exclude={"engine": {"log_every", "checkpoint_every", "tensorboard"}})
+    content = config.model_dump(mode="json", exclude=NOT_ANOTHER_RUN)
     content["teacher_hash"] = teacher_hash
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from data.builders import NAMES, PALETTE, Numbered, write_folder, write_image, write_mask
+from foglight.data.audit.duplicates import near_duplicates
 from foglight.data.audit.findings import Audit, SharedGroup
 from foglight.data.check import audit, audit_folder
 from foglight.data.contact_sheet import colour_label, write_contact_sheet
@@ -190,6 +191,8 @@ def test_a_planted_near_duplicate_is_found_across_parts_only() -> None:
 
 def test_flat_frames_are_not_near_duplicates() -> None:
     assert audit({"train": Numbered(3), "tune": Numbered(3, offset=10)}).duplicates == ()
+    flat, faint = np.array([0], np.uint64), np.array([0b11], np.uint64)
+    assert near_duplicates(flat, faint) == near_duplicates(faint, flat) == []
 
 
 def test_a_group_in_two_parts_is_told_with_the_distance_of_its_frames() -> None:

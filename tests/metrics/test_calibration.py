@@ -48,14 +48,14 @@ def test_equal_mass_error_is_near_that_of_sorting(sharpness: float) -> None:
     assert equal_mass_error(cells, bins=15).item() == pytest.approx(exact, abs=1e-3)
 
 
-def test_equal_mass_bins_hold_equal_mass() -> None:
-    # Two values, one of them three quarters of the mass: a quarter of the pixels fills one of four bins.
-    confidence = torch.tensor([0.25] * 25 + [0.75] * 75)
-    hit = torch.tensor([True] * 25 + [False] * 75)
+def test_equal_mass_bins_share_a_cell_that_is_cut() -> None:
+    confidence = torch.tensor([0.25] * 40 + [0.75] * 60)
+    hit = torch.tensor([True] * 40 + [False] * 60)
     cells = bin_sums(equal_mass_cell(confidence), hit, confidence, bins=MASS_CELLS)
-    assert equal_mass_error(cells, bins=4).item() == pytest.approx(0.75)
-    # One bin over all of it: |0.25 - 0.625|.
-    assert equal_mass_error(cells, bins=1).item() == pytest.approx(0.375)
+    # Two bins of 50: 40 hits of 0.25 with 10 misses of 0.75, and 50 misses.
+    assert equal_mass_error(cells, bins=2).item() == pytest.approx((30 - 7.5 + 37.5) / 100)
+    # One bin: 40 hits against a sum of confidences of 55.
+    assert equal_mass_error(cells, bins=1).item() == pytest.approx(0.15)
 
 
 def test_class_wise_error_equals_brute_force() -> None:

@@ -60,7 +60,9 @@ def check_teacher(
     """
     if "weak-teacher" in allow or teacher_miou is None:
         return
-    floor = max(1.0 / num_classes**2, untrained_miou or 0.0)
+    # Uniform guesses among k equally frequent classes: (1/k^2) / (2/k - 1/k^2).
+    chance = 1.0 / (2 * num_classes - 1)
+    floor = max(chance, untrained_miou or 0.0)
     if teacher_miou <= floor:
         raise RefusedError(
             "weak-teacher",
