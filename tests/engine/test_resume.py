@@ -2,6 +2,7 @@
 
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from safetensors.torch import load_file
 
 from foglight.config.load import dump_config
 from foglight.config.schema import LossConfig, ModelConfig, OptimConfig, PixelWeightConfig, RunConfig
+from foglight.engine.checkpoint import load_checkpoint
 from foglight.engine.log import read_metrics
 from foglight.errors import CheckpointError
 from foglight.run import run
@@ -86,6 +88,45 @@ def test_another_recipe_into_the_same_folder_is_refused(config: Callable[..., Ru
     run(config(), folder)
     with pytest.raises(CheckpointError, match="another configuration"):
         run(config(seed=1), folder)
+
+
+class DiskFullAt(StopAt):
+    """From a step on, no file may grow beyond 100 kB."""
+
+    def advance(self, done: int, figures: object) -> None:
+        if done == self.step:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+
+
+def test_a_disk_full_during_a_checkpoint_leaves_a_run_that_resumes(fotf: RunConfig, tmp_path: Path) -> None:
+    run(fotf, tmp_path / "whole")
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        with pytest.raises(CheckpointError, match="previous one is intact"):
+            run(fotf, tmp_path / "full", progress=DiskFullAt(3))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+    assert load_checkpoint(tmp_path / "full" / "last.ckpt")["step"] == 2
+    assert not list((tmp_path / "full").glob(".*.tmp"))
+    run(fotf, tmp_path / "full")
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "full"))
+
+
+class InterruptAt(StopAt):
+    """Ctrl-C in the middle of a step."""
+
+    def advance(self, done: int, figures: object) -> None:
+        if done == self.step:
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_ctrl_c_leaves_a_run_that_resumes(fotf: RunConfig, tmp_path: Path) -> None:
+    run(fotf, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        run(fotf, tmp_path / "interrupted", progress=InterruptAt(3))
+    assert load_checkpoint(tmp_path / "interrupted" / "last.ckpt")["step"] == 3
+    run(fotf, tmp_path / "interrupted")
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "interrupted"))
 
 
 @pytest.mark.slow

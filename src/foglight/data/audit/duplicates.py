@@ -74,7 +74,7 @@ def near_duplicates(
         found += [
             Likeness(start + row, int(structured[column]), int(bits[row, column]))
             for row, column in enumerate(nearest)
-            if bits[row, column] <= most_bits
+            if block[row] and bits[row, column] <= most_bits
         ]
     return found
 
