@@ -19,7 +19,8 @@ class UserError(Exception):
     def __init__(self, problem: str, *, remedy: str) -> None:
         self.problem = problem
         self.remedy = remedy
-        super().__init__(f"{problem}. To mend it: {remedy}")
+        stop = "" if problem.endswith("?") else "."
+        super().__init__(f"{problem}{stop} To mend it: {remedy}")
 
 
 @final

@@ -12,7 +12,7 @@ ROOT = Path(foglight.__file__).parent
 
 # Ground floor first; what stands on one floor does not know its neighbours. A longer name is an exception to a shorter.
 FLOORS = (
-    ("types", "errors", "atomic", "provenance", "config.schema"),
+    ("types", "errors", "spelling", "atomic", "provenance", "config.schema"),
     ("functional",),
     ("losses", "models", "data", "metrics"),
     ("engine",),

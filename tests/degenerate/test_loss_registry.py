@@ -33,9 +33,9 @@ def test_options_are_the_keyword_arguments() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("kdd", {}, "did you mean `kd`"),
+        ("kdd", {}, "did you mean 'kd'"),
         ("nothing_like_it", {}, "cross_entropy"),
-        ("kd", {"temprature": 2}, r"unknown option 'temprature' did you mean `temperature`\?"),
+        ("kd", {"temprature": 2}, r"unknown option 'temprature', did you mean 'temperature'\?"),
         ("kd", {"temperature": "hot"}, "temperature: .*number.* got 'hot'"),
         ("kd", {"reduction": "mean"}, "reduction: .*'pixel_mean'.* got 'mean'"),
         ("kd", {"temperature": -1}, "expected temperature > 0, got -1"),

@@ -14,7 +14,7 @@ def data(
 ) -> None:
     """List the data sets, or show the options of one."""
     output = Output("data" if name is None else f"data {name}", json=json)
-    from foglight.config.mistakes import did_you_mean
+    from foglight.config.mistakes import suggestion
     from foglight.data.registry import dataset_names, option_names
     from foglight.errors import ConfigurationError
 
@@ -25,7 +25,7 @@ def data(
         output.result({"data": list(names)})
         return
     if name not in names:
-        remedy = f"name one of {', '.join(names)}{did_you_mean(name, names)}"
+        remedy = f"name one of {', '.join(names)}{suggestion(name, names)}"
         raise ConfigurationError(f"data set {name!r} is unknown", remedy=remedy)
     options = option_names(name)
     output.line(f"options   {', '.join(options) or '(none)'}")

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from foglight.config.mistakes import Mistake, configuration_error, did_you_mean, validation_mistakes
+from foglight.config.mistakes import Mistake, configuration_error, suggestion, validation_mistakes
 from foglight.config.overrides import Override, apply_override, parse_override
 from foglight.config.presets import expand, method_and_losses
 from foglight.config.schema import RunConfig
@@ -120,7 +120,7 @@ def _packaged(name: str) -> Path:
     if name not in known:
         raise ConfigurationError(
             f"{name}: no such file, and no recipe of that name",
-            remedy=f"name a YAML file or one that `foglight recipes` lists{did_you_mean(Path(name).stem, known)}",
+            remedy=f"name a YAML file or one that `foglight recipes` lists{suggestion(Path(name).stem, known)}",
         )
     return Path(str(resources.files("foglight.recipes") / "runs" / f"{name}.yaml"))
 

@@ -1,6 +1,5 @@
 """What is wrong with a recipe, one line per mistake, each with its place, what was expected and what was got."""
 
-import difflib
 import typing
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from foglight.errors import ConfigurationError
+from foglight.spelling import did_you_mean
 
 # What pydantic's kinds of error expect, in a user's words; {} is filled from the error's context.
 _EXPECTED: Final = {
@@ -72,14 +72,14 @@ def validation_mistakes(error: ValidationError, content: Any, model: type[BaseMo
     return [Mistake(place or "the recipe", _problem(place, details, model)) for place, details in by_place.items()]
 
 
-def did_you_mean(wrong: str, right: Iterable[str]) -> str:
-    """A suggestion, or nothing.
+def suggestion(wrong: str, right: Iterable[str]) -> str:
+    """The question whether a known word was meant, as the end of a sentence; or nothing.
 
-    >>> did_you_mean("lrr", ["lr", "momentum"])
+    >>> suggestion("lrr", ["lr", "momentum"])
     "; did you mean 'lr'?"
     """
-    close = difflib.get_close_matches(wrong, list(right), n=1, cutoff=0.6)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    question = did_you_mean(wrong, right)
+    return f"; {question}" if question else ""
 
 
 def _place(detail: ErrorDetails, content: Any) -> str:
@@ -114,12 +114,12 @@ def _problem(place: str, details: Sequence[ErrorDetails], model: type[BaseModel]
                 return first["msg"]
             value = first["input"]
             options = typing.cast(str, first.get("ctx", {}).get("expected", ""))
-            suggestion = (
-                did_you_mean(value, options.replace("'", "").replace(" or ", ", ").split(", "))
+            meant = (
+                suggestion(value, options.replace("'", "").replace(" or ", ", ").split(", "))
                 if (isinstance(value, str))
                 else ""
             )
-            return f"expected {' or '.join(expected)}, got {_short(value)}{suggestion}"
+            return f"expected {' or '.join(expected)}, got {_short(value)}{meant}"
 
 
 def _expected(detail: ErrorDetails) -> str:
@@ -135,9 +135,9 @@ def _similar_key(place: str, model: type[BaseModel]) -> str:
     """A key of the same section that looks alike, else the place elsewhere in the recipe that has this very key."""
     *section, wrong = place.split(".")
     siblings = _keys_at(model, section)
-    suggestion = did_you_mean(wrong, siblings)
-    if suggestion:
-        return suggestion
+    meant = suggestion(wrong, siblings)
+    if meant:
+        return meant
     elsewhere = [dotted for dotted in _dotted_keys(model) if dotted.split(".")[-1] == wrong]
     if elsewhere:
         return f"; did you mean {elsewhere[0]!r}?"

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar, final
 
 from pydantic import Field, ValidationError
 
-from foglight.config.mistakes import configuration_error, did_you_mean, validation_mistakes
+from foglight.config.mistakes import configuration_error, suggestion, validation_mistakes
 from foglight.config.schema import LossConfig, NonNegative, PixelWeightConfig, RunConfig, Section, Weight
 from foglight.config.yaml_text import parse_yaml
 from foglight.errors import ConfigurationError
@@ -209,9 +209,7 @@ def _with(published: Published, term: LossConfig) -> LossConfig:
 
 def _unknown(name: str, part: str, known: list[str]) -> ConfigurationError:
     where = f"method {name!r}" if name == part else f"method {name!r}: {part!r}"
-    return ConfigurationError(
-        f"{where} is unknown", remedy=f"name one of {', '.join(known)}{did_you_mean(part, known)}"
-    )
+    return ConfigurationError(f"{where} is unknown", remedy=f"name one of {', '.join(known)}{suggestion(part, known)}")
 
 
 _Model = TypeVar("_Model", Preset, Overlay)

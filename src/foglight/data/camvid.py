@@ -15,9 +15,9 @@ from foglight.data.folder import Frame, PairDataset
 from foglight.data.groups import Part
 from foglight.data.labels import LabelTable
 from foglight.data.layout import list_pairs
-from foglight.data.spelling import did_you_mean
 from foglight.data.splits import image_stem
 from foglight.errors import ConfigurationError, DataError
+from foglight.spelling import known_words
 
 VOID: Final = 11
 CLASSES: Final = {
@@ -59,7 +59,7 @@ def camvid(root: Path, *, part: Part, split: str | None = None) -> PairDataset:
     held_out = split.removeprefix(DRIVE) if split.startswith(DRIVE) else None
     if held_out is None and split not in ("official", "test"):
         raise ConfigurationError(
-            f"camvid has no split {split!r}", remedy=did_you_mean(split, ["official", "test", "drive:0001TP"])
+            f"camvid has no split {split!r}", remedy=known_words(split, ["official", "test", "drive:0001TP"])
         )
     frames = read_folder(root, _folder(part, split), part)
     if held_out is not None:
@@ -108,9 +108,7 @@ def _folder(part: Part, split: str) -> str:
 def _leave_one_out(root: Path, frames: list[Frame], part: Part, held_out: str) -> list[Frame]:
     drives = {frame.group for frame in (frames if part != "tune" else read_folder(root, "train", "train"))}
     if held_out not in drives:
-        raise ConfigurationError(
-            f"camvid's train part has no drive {held_out!r}", remedy=did_you_mean(held_out, drives)
-        )
+        raise ConfigurationError(f"camvid's train part has no drive {held_out!r}", remedy=known_words(held_out, drives))
     if part == "tune":
         return frames
     return [frame for frame in frames if (frame.group == held_out) == (part == "report")]

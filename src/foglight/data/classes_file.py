@@ -19,8 +19,8 @@ import yaml
 from foglight.data.dataset import Colour
 from foglight.data.labels import LabelTable, pack
 from foglight.data.palette import default_palette
-from foglight.data.spelling import did_you_mean
 from foglight.errors import ConfigurationError, DataError
+from foglight.spelling import known_words
 from foglight.types import IGNORE_INDEX
 
 CLASS_KEYS: Final = ("names", "palette", "map", "ignore")
@@ -84,7 +84,7 @@ def parse_classes(content: Mapping[str, Any], where: str) -> Classes:
     """
     for key in content:
         if key not in CLASS_KEYS:
-            raise ConfigurationError(f"{where}: unknown key {key!r}", remedy=did_you_mean(key, CLASS_KEYS))
+            raise ConfigurationError(f"{where}: unknown key {key!r}", remedy=known_words(key, CLASS_KEYS))
     names = content.get("names")
     if not isinstance(names, list) or not names or len(set(map(str, names))) != len(names) or len(names) > MOST_CLASSES:
         raise ConfigurationError(
@@ -146,7 +146,7 @@ def _class(meaning: Any, names: list[str], where: str) -> int:
     if isinstance(meaning, int) and not isinstance(meaning, bool) and 0 <= meaning < len(names):
         return meaning
     raise ConfigurationError(
-        f"{where}: `map:` names the class {meaning!r}", remedy=did_you_mean(str(meaning), [*names, "ignore"])
+        f"{where}: `map:` names the class {meaning!r}", remedy=known_words(str(meaning), [*names, "ignore"])
     )
 
 

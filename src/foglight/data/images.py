@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from jaxtyping import Int32, UInt8
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from foglight.errors import DataError
@@ -108,8 +108,10 @@ def _open(path: Path, what: str) -> Image.Image:
         image = Image.open(BytesIO(path.read_bytes()))
         image.load()
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        unknown = isinstance(error, UnidentifiedImageError)
+        reason = "it is in no known format" if unknown else " ".join(str(error).split())
         raise DataError(
-            f"{path}: cannot be read as {what} ({' '.join(str(error).split())})",
+            f"{path}: cannot be read as {what} ({reason})",
             remedy="the file is damaged, cut short or no image: write it again or remove it",
         ) from error
     return image

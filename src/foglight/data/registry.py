@@ -15,10 +15,10 @@ from foglight.data.classes_file import CLASS_KEYS, read_yaml
 from foglight.data.dataset import SegmentationDataset
 from foglight.data.folder import own_folder
 from foglight.data.groups import Part
-from foglight.data.spelling import did_you_mean
 from foglight.data.synthetic import fogtown
 from foglight.data.unlabelled import UnlabelledFolder
 from foglight.errors import ConfigurationError, DataError
+from foglight.spelling import known_words
 
 OWN_FOLDER: Final = "folder"
 BUILDERS: Final[Mapping[str, Callable[..., SegmentationDataset]]] = {
@@ -113,7 +113,7 @@ def _known(name: str, options: Mapping[str, Any]) -> Mapping[str, Any]:
     for key in options:
         if key not in option_names(name):
             raise ConfigurationError(
-                f"data.options: {name} has no option {key!r}", remedy=did_you_mean(key, option_names(name))
+                f"data.options: {name} has no option {key!r}", remedy=known_words(key, option_names(name))
             )
     return options
 
@@ -134,6 +134,4 @@ def _resolve(
         return OWN_FOLDER, root or str(folder), split or own_split, {**classes, **described, **options}
     if path.is_dir():
         return OWN_FOLDER, root or name, split, options
-    raise ConfigurationError(
-        f"no data set and no folder is called {name!r}", remedy=did_you_mean(name, dataset_names())
-    )
+    raise ConfigurationError(f"no data set and no folder is called {name!r}", remedy=known_words(name, dataset_names()))

@@ -8,7 +8,6 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Mapping
-from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 from typing import Any, Final
@@ -17,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from foglight.errors import ConfigurationError
 from foglight.losses.base import DistillationLoss
+from foglight.spelling import did_you_mean, known_words
 from foglight.types import ModelInfo
 
 FAMILIES: Final = ("task", "logits", "features", "relations", "contrastive", "adversarial")
@@ -44,9 +44,7 @@ def loss_class(name: str) -> type[DistillationLoss]:
     foreign = _foreign_entries()
     if name not in foreign:
         names = loss_names()
-        raise ConfigurationError(
-            f"expected the name of a loss, got {name!r}", remedy=did_you_mean(name, names) or f"use {', '.join(names)}"
-        )
+        raise ConfigurationError(f"expected the name of a loss, got {name!r}", remedy=known_words(name, names))
     found = foreign[name].load()
     if not (inspect.isclass(found) and issubclass(found, DistillationLoss)):
         raise ConfigurationError(
@@ -78,23 +76,13 @@ def loss_options(loss: type[DistillationLoss]) -> dict[str, inspect.Parameter]:
     return {parameter.name: parameter for parameter in parameters if parameter.kind is inspect.Parameter.KEYWORD_ONLY}
 
 
-def did_you_mean(name: str, known: list[str]) -> str:
-    """A suggestion, or nothing where no name is near.
-
-    >>> did_you_mean("cros_entropy", ["cross_entropy", "kd"])
-    'did you mean `cross_entropy`?'
-    """
-    near = get_close_matches(name, known, n=1)
-    return f"did you mean `{near[0]}`?" if near else ""
-
-
 def _checked_options(name: str, loss: type[DistillationLoss], options: Mapping[str, Any]) -> dict[str, Any]:
     known = loss_options(loss)
     checked: dict[str, Any] = {}
     problems: list[str] = []
     for key, value in options.items():
         if key not in known:
-            problems.append(f"unknown option {key!r} {did_you_mean(key, list(known))}".strip())
+            problems.append(f"unknown option {key!r}, {did_you_mean(key, list(known))}".strip())
             continue
         try:
             checked[key] = TypeAdapter(known[key].annotation).validate_python(value)

@@ -1,7 +1,6 @@
 """A network as a user names it: a run folder or a student file, a registry name, or `module:package.mod:build`."""
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from foglight.models.registry import build_module, model_names
 from foglight.models.segmentation_module import SegmentationModule
 from foglight.models.student_file import is_student, load_student
 from foglight.models.weights import WeightsFile, load_strictly, read_weights
+from foglight.spelling import known_words
 
 Normalisation = tuple[Colour, Colour]
 
@@ -97,11 +97,9 @@ def _student(path: Path, num_classes: int | None, align_corners: bool | None, gi
 
 def _registered(name: str, num_classes: int | None, options: Mapping[str, Any]) -> SegmentationModule:
     if name not in model_names():
-        close = get_close_matches(name, model_names(), n=3)
-        hint = f"did you mean {' or '.join(close)}? " if close else ""
         raise ConfigurationError(
             f"expected a network, got {name!r}, which is neither a registry name nor a file or folder here",
-            remedy=f"{hint}take one of {', '.join(model_names())}, a run folder, or module:package.mod:build",
+            remedy=f"{known_words(name, model_names())}; or a run folder, or module:package.mod:build",
         )
     if num_classes is None:
         raise ConfigurationError(

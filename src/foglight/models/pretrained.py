@@ -16,8 +16,6 @@ from foglight.models.cards import MODEL_CARDS, ModelCard
 from foglight.models.registry import model_card
 from foglight.models.segmentation_module import SegmentationModule
 
-FROM_SCRATCH: Final = "from scratch"
-
 # What timm's classifiers have beyond the stages that a backbone keeps.
 _CLASSIFIER_PREFIXES: Final = ("fc.", "conv_head.", "bn2.", "classifier.")
 

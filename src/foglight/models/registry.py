@@ -3,13 +3,13 @@
 Importing this file costs no torch; a builder, and timm with it, is imported when a network is built.
 """
 
-import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from foglight.errors import ConfigurationError
 from foglight.models.cards import MODEL_CARDS, ModelCard
+from foglight.spelling import known_words
 
 if TYPE_CHECKING:
     import torch.nn
@@ -29,9 +29,7 @@ def model_card(name: str) -> ModelCard:
         ConfigurationError: if there is none; the message suggests the nearest name.
     """
     if name not in MODEL_CARDS:
-        near = difflib.get_close_matches(name, MODEL_CARDS, n=1)
-        remedy = f"did you mean {near[0]!r}?" if near else f"take one of {', '.join(MODEL_CARDS)}"
-        raise ConfigurationError(f"expected the name of a network, got {name!r}", remedy=remedy)
+        raise ConfigurationError(f"expected the name of a network, got {name!r}", remedy=known_words(name, MODEL_CARDS))
     return MODEL_CARDS[name]
 
 
@@ -68,10 +66,8 @@ def build_module(
         raise ConfigurationError(f"expected num_classes >= 1, got {num_classes}", remedy="name the classes of the data")
     unknown = sorted(set(options) - set(legal))
     if unknown:
-        near = difflib.get_close_matches(unknown[0], legal, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
         raise ConfigurationError(
-            f"{name} has no option {', '.join(map(repr, unknown))}", remedy=f"{hint}its options are {', '.join(legal)}"
+            f"{name} has no option {', '.join(map(repr, unknown))}", remedy=known_words(unknown[0], legal)
         )
     try:
         return _builders()[card.builder](num_classes, **{**card.identity, **legal, **options})

@@ -1,0 +1,36 @@
+"""The labels as a loss on another grid reads them.
+
+label[i] = the batch's label at the nearest position where it says something, else 0;  valid[i] says where it does.
+
+Shapes: b batch, c channels, *grid the grid of the values (none for classification).
+Source: nearest neighbour, see `resize_label`. Published code that uses labels in a dense loss does the same.
+Cost: two maps of the grid's size.
+"""
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from foglight.functional.resize import resize_label
+from foglight.types import Batch
+
+
+def label_on_grid(
+    values: Float[Tensor, "b c *grid"], batch: Batch
+) -> tuple[Int[Tensor, "b *grid"], Bool[Tensor, "b *grid"]]:
+    """Legal labels on the grid of `values`, and where they hold; nowhere in unlabelled images or without labels.
+
+    >>> batch = Batch(torch.zeros(1, 3, 2, 2), label=torch.tensor([[[3, 3], [255, 255]]]))
+    >>> label_on_grid(torch.zeros(1, 5, 2, 1), batch)
+    (tensor([[[3],
+             [0]]]), tensor([[[ True],
+             [False]]]))
+    """
+    size = values.shape[2:]
+    if batch.label is None:
+        nothing = torch.zeros((len(values), *size), dtype=torch.long, device=values.device)
+        return nothing, nothing.bool()
+    valid = batch.valid
+    # An unlabelled image may hold anything, so its labels are replaced before they are read.
+    legal = torch.where(valid, batch.label, torch.zeros_like(batch.label))
+    return resize_label(legal, size), resize_label(valid, size)
