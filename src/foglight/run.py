@@ -106,6 +106,8 @@ def run(
     requested = _fingerprint(expanded, teacher_hash)
     distiller = _build_distiller(expanded, student, teacher, data)
     distiller.to(_device(expanded))
+    for name in distiller.terms.left_out:
+        progress.note(f"{name}: weight 0, left out")
 
     def source(number: int) -> Iterator[Batch]:
         return _on_device(micro_batches(data, expanded.data, 0, number), distiller)

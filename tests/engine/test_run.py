@@ -63,7 +63,8 @@ def test_the_teacher_is_bitwise_untouched_and_named_by_hash(config: Callable[...
     assert not any(parameter.requires_grad for parameter in teacher.parameters())
     assert result.teacher_scores is not None
     size = (tmp_path / "student" / "last.ckpt").stat().st_size
-    assert size < 4 * 4 * sum(p.numel() for p in result.student.parameters()) + 200_000  # weights, two moments, no teacher
+    parameters = sum(parameter.numel() for parameter in result.student.parameters())
+    assert size < 4 * 4 * parameters + 200_000  # weights and two moments, but no teacher
 
 
 def test_fast_changes_the_precision_and_not_the_outcome_much(config: Callable[..., RunConfig], tmp_path: Path) -> None:
@@ -124,7 +125,8 @@ def test_unlabelled_images_reach_the_teachers_terms_only(config: Callable[..., R
         noise = np.random.default_rng(index).integers(0, 255, (32, 64, 3), dtype=np.uint8)
         Image.fromarray(noise).save(tmp_path / "bare" / f"{index}.png")
     losses = (LossConfig(name="cross_entropy"), LossConfig(name="kd"))
-    base = config(teacher=ModelConfig(name=str(tmp_path / "teacher")), losses=losses, allow=("weak-teacher", "zero-loss"))
+    named = ModelConfig(name=str(tmp_path / "teacher"))
+    base = config(teacher=named, losses=losses, allow=("weak-teacher", "zero-loss"))
     data = base.data.model_copy(update={"unlabeled": str(tmp_path / "bare"), "unlabeled_fraction": 1.0})
     run(base.model_copy(update={"data": data, "preflight": False}), tmp_path / "student")
     for record in figures(tmp_path / "student"):

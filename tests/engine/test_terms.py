@@ -59,3 +59,16 @@ def test_a_term_that_is_nan_is_named_with_files_and_step() -> None:
     terms = Terms(INFO, None, [spec(1.0), spec(float("nan"))])
     with pytest.raises(NotFiniteError, match=r"step 7: lossnan\.constant is nan, in the batch of a\.png"):
         terms(OUTPUT, None, batch())
+
+
+def test_a_loss_of_weight_zero_is_never_built_and_a_silenced_one_never_computed() -> None:
+    def refuse(student: ModelInfo, teacher: ModelInfo | None) -> DistillationLoss:
+        raise AssertionError("built")
+
+    until = Schedule(kind="until", value=1.0, end=0.5)
+    terms = Terms(INFO, None, [spec(2.0), spec(3.0, until), LossSpec("silent", refuse, 0.0)])
+    assert terms.left_out == ("silent",)
+    assert terms(OUTPUT, None, batch(0.4))[0].item() == 5.0
+    assert set(terms(OUTPUT, None, batch(0.6))[1]) == {"constant"}
+    with pytest.raises(ValueError, match="weight above 0"):
+        Terms(INFO, None, [LossSpec("silent", refuse, 0.0)])

@@ -60,10 +60,22 @@ class LossSpec:
             return self.weight.get(term, 1.0)
         return self.weight
 
+    def silent_at(self, progress: float) -> bool:
+        """Whether the whole loss weighs nothing at that progress."""
+        return not isinstance(self.weight, Mapping) and weight_at(self.weight, progress) == 0.0
+
+    @property
+    def always_silent(self) -> bool:
+        """Whether it never weighs anything: such a loss is not even built."""
+        weight = self.weight.value if isinstance(self.weight, Schedule) else self.weight
+        return weight == 0.0
+
 
 @final
 class Terms(nn.Module):
     """All losses of a run: what they need together, and their weighted sum.
+
+    A loss of weight zero is left out; one that a schedule has silenced for now is not computed.
 
     Args:
         student: what the student is.
@@ -75,8 +87,11 @@ class Terms(nn.Module):
         super().__init__()
         if not specs:
             raise ValueError("expected at least one loss, got none; name a method or a loss")
-        self.specs = tuple(specs)
-        self.losses = nn.ModuleList(spec.build(student, teacher) for spec in specs)
+        self.left_out = tuple(spec.name for spec in specs if spec.always_silent)
+        self.specs = tuple(spec for spec in specs if not spec.always_silent)
+        if not self.specs:
+            raise ValueError("expected a loss with a weight above 0, got none; raise a `weight:`")
+        self.losses = nn.ModuleList(spec.build(student, teacher) for spec in self.specs)
 
     @property
     def built(self) -> list[DistillationLoss]:
@@ -99,6 +114,8 @@ class Terms(nn.Module):
         named: dict[str, Tensor] = {}
         total = student.logits.new_zeros(())
         for spec, loss in zip(self.specs, self.built, strict=True):
+            if spec.silent_at(batch.progress):
+                continue
             for term, value in loss(student, teacher, batch).items():
                 named[term if term not in named else f"{spec.name}.{term}"] = value
                 weight = weight_at(spec.of(term), batch.progress)
