@@ -18,7 +18,7 @@ FLOORS = (
     ("engine",),
     ("report", "export"),
     ("config", "recipes"),
-    ("prediction",),
+    ("prediction", "run_folder"),
     ("run",),
     ("api", "demo"),
     ("__init__",),

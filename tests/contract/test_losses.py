@@ -14,7 +14,13 @@ from .subject import Subject
 from .toys import TOYS
 
 # For a loss that cannot be built without options, or needs more image than the usual scene has.
-OPTIONS: dict[str, dict[str, object]] = {}
+OPTIONS: dict[str, dict[str, object]] = {
+    # Two images have one distance and no angle.
+    "rkd": {"points": "grid"},
+    # With every term, and with the variances at work from the first step.
+    "diffkd": {"autoencoder": True},
+    "pad": {"warm_up": 0.0},
+}
 SIZES: dict[str, tuple[int, int]] = {}
 # Logit and task losses also teach classification.
 CLASSIFICATION = ("foglight.losses.logits.", "foglight.losses.task.")

@@ -38,9 +38,7 @@ def split_target(
     return scaled.gather(1, index) - torch.logsumexp(rest, dim=1, keepdim=True), torch.log_softmax(rest, dim=1)
 
 
-def target_kl(
-    student: Float[Tensor, "b 1 *grid"], teacher: Float[Tensor, "b 1 *grid"]
-) -> Float[Tensor, "b 1 *grid"]:
+def target_kl(student: Float[Tensor, "b 1 *grid"], teacher: Float[Tensor, "b 1 *grid"]) -> Float[Tensor, "b 1 *grid"]:
     """kl(teacher || student) of two coins with these log odds.
 
     >>> target_kl(torch.zeros(1, 1), torch.zeros(1, 1)).item()

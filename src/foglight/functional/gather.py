@@ -1,6 +1,6 @@
 """The same tensor from every process, one after another.
 
-gathered = [values of rank 0; values of rank 1; ...] along the first axis, and `values` itself where there is one process.
+gathered = [values of rank 0; values of rank 1; ...] along the first axis; `values` itself where there is one process.
 
 Symbols: n rows of this process, m rows of all.
 Source: torch.distributed; no gradient passes, which is all that queues and counts need.

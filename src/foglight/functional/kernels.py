@@ -20,7 +20,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from foglight.functional.similarity import squared_distances, unit, without_diagonal
+from foglight.functional.l2_normalise import l2_normalise
+from foglight.functional.similarity import squared_distances, without_diagonal
 
 # A dependence below this is rounding; only a constant representation, which has none, comes near.
 DEPENDENCE_FLOOR: Final = 1e-12
@@ -67,8 +68,8 @@ def cka(
     >>> round(cka(torch.eye(2), 3 * torch.eye(2)).item(), 6)
     1.0
     """
-    ours = unit(centred(student, unbiased=unbiased).flatten(-2))
-    theirs = unit(centred(teacher, unbiased=unbiased).flatten(-2))
+    ours = l2_normalise(centred(student, unbiased=unbiased).flatten(-2), dim=-1)
+    theirs = l2_normalise(centred(teacher, unbiased=unbiased).flatten(-2), dim=-1)
     return _inner(ours.unsqueeze(-1), theirs.unsqueeze(-1))
 
 
@@ -110,7 +111,9 @@ def gaussian_kernel(points: Float[Tensor, "*batch n d"], bandwidth: float | None
     return torch.exp(-distances / (2 * bandwidth**2))
 
 
-def quadratic_mmd(student: Float[Tensor, "*batch m d"], teacher: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch"]:
+def quadratic_mmd(
+    student: Float[Tensor, "*batch m d"], teacher: Float[Tensor, "*batch n d"]
+) -> Float[Tensor, "*batch"]:
     """Squared maximum mean discrepancy of the rows under the kernel (x.y)^2; rows may differ in number.
 
     >>> rows = torch.eye(2)
@@ -119,7 +122,7 @@ def quadratic_mmd(student: Float[Tensor, "*batch m d"], teacher: Float[Tensor, "
     """
     (m, d), n = student.shape[-2:], teacher.shape[-2]
     if d <= max(m, n):
-        return _norm(student.mT @ student / m - teacher.mT @ teacher / n).square()
+        return (student.mT @ student / m - teacher.mT @ teacher / n).square().sum((-2, -1))
     own, given, shared = student @ student.mT, teacher @ teacher.mT, student @ teacher.mT
     return own.square().mean((-2, -1)) + given.square().mean((-2, -1)) - 2 * shared.square().mean((-2, -1))
 
@@ -127,7 +130,7 @@ def quadratic_mmd(student: Float[Tensor, "*batch m d"], teacher: Float[Tensor, "
 def _centred_rows(rows: Float[Tensor, "*batch n p"]) -> Float[Tensor, "*batch n p"]:
     """Rows minus their mean, of unit norm together, so that no power of a feature's scale overflows."""
     shifted = rows - rows.mean(-2, keepdim=True)
-    return unit(shifted.flatten(-2)).view_as(shifted)
+    return l2_normalise(shifted.flatten(-2), dim=-1).view_as(shifted)
 
 
 def _inner(left: Float[Tensor, "*batch n k"], right: Float[Tensor, "*batch n k"]) -> Float[Tensor, "*batch"]:

@@ -15,8 +15,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-# Below it, the square of a length is no longer a normal number of float32.
-SHORTEST: Final = 1e-18
+# The least length that torch's `normalize` divides by.
+SHORTEST: Final = 1e-12
 
 
 def l2_normalise(values: Float[Tensor, "*shape"], *, dim: int = 1) -> Float[Tensor, "*shape"]:

@@ -31,7 +31,10 @@ def average_to(feature: Float[Tensor, "b c *grid"], size: Sequence[int]) -> Floa
     >>> average_to(torch.tensor([[[[0.0, 2.0]]]]), (1, 1))
     tensor([[[[1.]]]])
     """
-    return feature if tuple(feature.shape[2:]) == tuple(size) else F.adaptive_avg_pool2d(feature, tuple(size))
+    if tuple(feature.shape[2:]) == tuple(size):
+        return feature
+    rows, columns = size
+    return F.adaptive_avg_pool2d(feature, (rows, columns))
 
 
 def pool_to_smaller(
@@ -42,18 +45,34 @@ def pool_to_smaller(
     return average_to(student, size), average_to(teacher, size)
 
 
-def as_points(feature: Float[Tensor, "b c *grid"], points: Points, *, grid: int) -> Float[Tensor, "n d"]:
-    """The points among which relations are measured.
+def as_points(
+    student: Float[Tensor, "b c *student_grid"],
+    teacher: Float[Tensor, "b d *teacher_grid"],
+    points: Points,
+    *,
+    grid: int,
+) -> tuple[Float[Tensor, "n student_d"], Float[Tensor, "n teacher_d"]]:
+    """The points of either network among which relations are measured, one for one.
 
     Args:
-        feature: a map or a vector.
-        points: the mean of every image (n = b, d = c); every image as one long vector (n = b, d = c*h*w); or the cells
-            of a grid laid over every image (n = b*grid^2, d = c).
-        grid: cells along each axis, at most the map's own sides.
+        student: a map or a vector.
+        teacher: of the same images.
+        points: the mean of every image (n = b); every image as one long vector (n = b); or the cells of a grid laid
+            over every image (n = b*grid^2).
+        grid: cells along each axis, at most the smaller map's sides.
     """
-    if points == "flattened" or feature.ndim == 2:
-        return feature.flatten(1)
+    if points == "flattened":
+        return student.flatten(1), teacher.flatten(1)
     if points == "pooled":
-        return feature.flatten(2).mean(-1)
-    cells = average_to(feature, [min(grid, side) for side in feature.shape[2:]])
-    return cells.flatten(2).transpose(1, 2).flatten(0, 1)
+        return _pooled(student), _pooled(teacher)
+    sides = zip(as_map(student).shape[2:], as_map(teacher).shape[2:], strict=True)
+    size = [min(grid, *pair) for pair in sides]
+    return _cells(student, size), _cells(teacher, size)
+
+
+def _pooled(feature: Float[Tensor, "b c *grid"]) -> Float[Tensor, "b c"]:
+    return as_map(feature).mean((2, 3))
+
+
+def _cells(feature: Float[Tensor, "b c *grid"], size: Sequence[int]) -> Float[Tensor, "n c"]:
+    return average_to(as_map(feature), size).flatten(2).transpose(1, 2).flatten(0, 1)

@@ -11,15 +11,16 @@ from typing import Final
 BUDGET: Final = 32 * 2**20
 
 
-def rows_within_budget(columns: int, *, bytes_per_number: int, matrices: int) -> int:
+def rows_within_budget(columns: int, *, bytes_per_number: int, matrices: int, budget: int = BUDGET) -> int:
     """Rows of a strip; at least one, however long a row is.
 
     Args:
         columns: of a row.
         bytes_per_number: 4 for float32.
         matrices: strips of this shape that are alive at the same time.
+        budget: bytes for all of them.
 
     >>> rows_within_budget(8192, bytes_per_number=4, matrices=3)
     341
     """
-    return max(1, BUDGET // max(1, columns * bytes_per_number * matrices))
+    return max(1, budget // max(1, columns * bytes_per_number * matrices))

@@ -5,10 +5,10 @@ dL/ds_i = 1/(tau N) * sum_m (p_S[i, m] - p_T[i, m]) q_m,  carried back through t
 
 Symbols: s, t student and teacher (b d *grid), one vector of d entries per position; q keys (m d), constant; tau
 temperature; N positions that count.
-Source: Yang et al. 2022 (CIRKD), eq. 9-14; the row-wise gradient is that of any KL of softmaxes.
+Source: Yang et al. 2022 (CIRKD), its memory-based distillation; the row-wise gradient is that of any KL of softmaxes.
 Changed: nothing but the order of work. Rows are taken in strips; normalising, both similarities, the divergence and the
 gradient of a strip are done while it is in the cache, so that no map of N x m is ever held, and no copy of the anchors.
-Cost: one gradient of the student's size is kept; beside it one strip of BUDGET bytes and, per strip, its rows.
+Cost: one gradient of the student's size is kept; beside it one strip of `row_budget.BUDGET` bytes.
 """
 
 from typing import Any, Final
@@ -18,12 +18,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-# Bytes of one strip of similarities: on a CPU what its caches hold, elsewhere enough rows to fill the device.
-BUDGET: Final = {"cpu": 8 * 2**20, "other": 256 * 2**20}
+from foglight.functional.l2_normalise import SHORTEST, l2_normalise
+from foglight.functional.row_budget import rows_within_budget
+
 # Strips of similarities that are alive at once: both networks' and their difference.
-ALIVE: Final = 3
-# A vector shorter than this has no direction: it is divided by this instead, and gets no gradient.
-LENGTH_FLOOR: Final = 1e-12
+MATRICES: Final = 3
 
 
 def similarity_kl(
@@ -57,22 +56,7 @@ def similarity_kl(
     return value
 
 
-def unit_length(vectors: Float[Tensor, "b d *grid"]) -> Float[Tensor, "b d *grid"]:
-    """Every vector divided by its length.
-
-    >>> unit_length(torch.tensor([[3.0, 4.0]]))
-    tensor([[0.6000, 0.8000]])
-    """
-    return vectors / torch.linalg.vector_norm(vectors, dim=1, keepdim=True).clamp_min(LENGTH_FLOOR)
-
-
-def strip_rows(keys: int, values: Tensor) -> int:
-    """Rows whose similarities to that many keys fit the budget."""
-    budget = BUDGET["cpu" if values.device.type == "cpu" else "other"]
-    return max(1, budget // (ALIVE * max(keys, 1) * values.element_size()))
-
-
-def divergence_and_slope(
+def _divergence_and_slope(
     student: Float[Tensor, "n m"], teacher: Float[Tensor, "n m"]
 ) -> tuple[Float[Tensor, " n"], Float[Tensor, "n m"]]:
     """Per row kl(softmax(teacher) || softmax(student)) and its gradient p_S - p_T; both arguments are overwritten."""
@@ -88,41 +72,41 @@ def divergence_and_slope(
 
 
 class _SimilarityKL(torch.autograd.Function):
+    """The gradient is made with the value, while a strip of similarities is at hand."""
+
     @staticmethod
-    def forward(
-        ctx: Any, student: Tensor, teacher: Tensor, keys: Tensor, valid: Tensor, temperature: float
-    ) -> Tensor:
+    def forward(ctx: Any, student: Tensor, teacher: Tensor, keys: Tensor, valid: Tensor, temperature: float) -> Tensor:
         total, gradient = student.new_zeros(()), torch.zeros_like(student)
         count = valid.sum().clamp(min=1)
         if len(keys):
-            rows, scaled = strip_rows(len(keys), student), (keys / temperature).T
-            for ours, theirs, collected, where in zip(student, teacher, gradient, valid, strict=True):
+            rows = rows_within_budget(len(keys), bytes_per_number=student.element_size(), matrices=MATRICES)
+            scaled = (keys / temperature).T
+            for ours, theirs, slopes, where in zip(student, teacher, gradient, valid, strict=True):
                 for strip in where.nonzero().squeeze(1).split(rows):
-                    direction, length = _directions(ours, strip)
-                    divergence, slope = divergence_and_slope(
-                        direction.T @ scaled, _directions(theirs, strip)[0].T @ scaled
-                    )
-                    total += divergence.sum()
-                    collected.index_copy_(1, strip, _through_length(scaled @ slope.T, direction, length))
+                    value, slope = _strip(ours[:, strip], theirs[:, strip], scaled)
+                    total += value
+                    slopes[:, strip] = slope
         ctx.save_for_backward(gradient.div_(count))
         return total / count
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor, None, None, None, None]:
+    @once_differentiable  # its stub makes `ctx` positional
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, *grad_outputs: Any
+    ) -> tuple[Tensor, None, None, None, None]:
         (gradient,) = ctx.saved_tensors
         return gradient * grad_outputs[0], None, None, None, None
 
 
-def _directions(vectors: Float[Tensor, "d p"], strip: Tensor) -> tuple[Float[Tensor, "d n"], Float[Tensor, "1 n"]]:
-    chosen = vectors.index_select(1, strip)
-    length = torch.linalg.vector_norm(chosen, dim=0, keepdim=True).clamp_min(LENGTH_FLOOR)
-    return chosen / length, length
-
-
-def _through_length(
-    slope: Float[Tensor, "d n"], direction: Float[Tensor, "d n"], length: Float[Tensor, "1 n"]
-) -> Float[Tensor, "d n"]:
-    """The gradient on a vector from that on its direction."""
-    along = (slope * direction).sum(0, keepdim=True)
-    return torch.where(length > LENGTH_FLOOR, (slope - direction * along) / length, 0.0)
+def _strip(
+    student: Float[Tensor, "d n"], teacher: Float[Tensor, "d n"], keys: Float[Tensor, "d m"]
+) -> tuple[Float[Tensor, ""], Float[Tensor, "d n"]]:
+    """The divergence summed over the columns, and its gradient on those of the student."""
+    length = torch.linalg.vector_norm(student, dim=0)
+    # A vector without direction is similar to nothing, and gets no gradient.
+    reciprocal = torch.where(length > SHORTEST, length.clamp_min(SHORTEST).reciprocal(), 0.0)
+    direction = student * reciprocal
+    divergence, slope = _divergence_and_slope(direction.T @ keys, l2_normalise(teacher, dim=0).T @ keys)
+    on_direction = keys @ slope.T
+    along = (on_direction * direction).sum(0)
+    return divergence.sum(), (on_direction - direction * along) * reciprocal

@@ -1,11 +1,11 @@
-"""Batch normalisation that a single value per channel does not stop.
+"""Batch normalisation of maps and vectors alike, which one image of one position does not stop.
 
-y = weight * (x - mean) / sqrt(variance + eps) + bias, mean and variance of each channel over images and positions.
+y = w (x - mean) / sqrt(var + 1e-5) + a, mean and biased variance per channel over images and positions.
 
-Shapes: b batch, c channels, h w any grid.
-Changed: torch refuses to train on one value per channel (one image on a 1x1 grid), where no variance can be measured;
-there the running statistics stand in, because a loss must not stop a run for a small last batch.
-Cost: 2*c parameters, 2*c running statistics, one map of the input's size.
+Shapes: x (b c *grid), w and a (c).
+Source: Ioffe & Szegedy 2015, as torch has it. A batch of a single value per channel has no variance: there the running
+statistics stand in, where torch raises, because a loss never raises for few images.
+Cost: 2*c parameters where affine, 2*c numbers of running statistics.
 """
 
 from typing import final
@@ -17,21 +17,26 @@ from torch.nn import functional as F
 
 @final
 class BatchNorm(nn.Module):
-    """Batch statistics in training, running ones in evaluation and for a single value per channel.
+    """Batch normalisation over images and positions.
 
     Args:
-        channels: c.
+        channels: of the input.
+        affine: whether a scale and a shift per channel are learned.
+
+    >>> import torch
+    >>> BatchNorm(1, affine=False)(torch.tensor([[5.0]])).round().item()
+    5.0
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, *, affine: bool = True) -> None:
         super().__init__()
-        self.normalise = nn.BatchNorm2d(channels)
+        self.norm = nn.BatchNorm1d(channels, affine=affine)
 
-    def forward(self, feature: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """The normalised map."""
-        inner = self.normalise
-        if self.training and feature.numel() == feature.shape[1]:
-            return F.batch_norm(
-                feature, inner.running_mean, inner.running_var, inner.weight, inner.bias, training=False, eps=inner.eps
-            )
-        return inner(feature)
+    def forward(self, values: Float[Tensor, "b c *grid"]) -> Float[Tensor, "b c *grid"]:
+        """The normalised values."""
+        norm, flat = self.norm, values.flatten(2) if values.ndim > 2 else values
+        if self.training and values.numel() > values.shape[1]:
+            normalised: Tensor = norm(flat)
+        else:
+            normalised = F.batch_norm(flat, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
+        return normalised.view_as(values)

@@ -5,7 +5,7 @@ masked: y[c, i] = sum_n pi[n] M[n, i] x[c, i];  diversity: mean over n != m of 2
 
 Symbols: x the teacher's feature or logits (b c *grid), E tokens (n c), M masks (b n *grid), pi weights of tokens (b n),
 A1 a 3x3 and A2 a 1x1 convolution, <,> a sum over positions i, e = NORM_GUARD.
-Source: Huang et al. 2023, "Masked distillation with receptive tokens", eq. 3 to 6; public code hunto/MasKD @ b5af34f.
+Source: Huang et al. 2023, "Masked distillation with receptive tokens", section 3; public code hunto/MasKD @ b5af34f.
 Changed: a single token has diversity 0; published code divides by zero pairs.
 Cost: n*c parameters, with weights of tokens 9*c^2 + n*c more; n maps of one channel.
 """

@@ -1,52 +1,80 @@
-"""Which feature of the student follows which feature of the teacher.
+"""Which positions of the student and of the teacher a loss on several features compares.
 
-A loss names one tap or several; `tap` holds for both networks, `student_tap` and `teacher_tap` where the names differ.
+Either the recipe names them, or the loss has a list of stages, each with the names under which networks know it; a
+stage that one of the two networks lacks is left out.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
-from foglight.types import Requires
-
-Taps = str | tuple[str, ...]
+from foglight.types import ModelInfo, Requires
 
 
 @final
 @dataclass(frozen=True)
 class TapPair:
-    """A position of the student and the position of the teacher that it follows."""
+    """One position in each network.
 
+    Attributes:
+        stage: index into the loss's list of stages, or into the recipe's list of taps.
+        student: name of the student's tap.
+        teacher: name of the teacher's tap.
+    """
+
+    stage: int
     student: str
     teacher: str
 
 
-def tap_pairs(tap: Taps, student_tap: Taps | None, teacher_tap: Taps | None) -> tuple[TapPair, ...]:
-    """The pairs, in order.
+def named_pairs(
+    taps: Sequence[str] | None, student_taps: Sequence[str] | None, teacher_taps: Sequence[str] | None
+) -> list[TapPair] | None:
+    """The pairs that a recipe names, None where it names nothing.
+
+    Args:
+        taps: of both networks.
+        student_taps: where the names differ.
+        teacher_taps: where the names differ.
 
     Raises:
-        ValueError: if no tap is named, or not as many of the student as of the teacher.
+        ValueError: if the two networks' lists do not pair up.
 
-    >>> tap_pairs("head", None, "decoder")
-    (TapPair(student='head', teacher='decoder'),)
+    >>> named_pairs(("layer3", "layer4"), None, ("stages.2", "stages.3"))[1]
+    TapPair(stage=1, student='layer4', teacher='stages.3')
     """
-    students = _as_tuple(tap if student_tap is None else student_tap)
-    teachers = _as_tuple(tap if teacher_tap is None else teacher_tap)
-    if not students or len(students) != len(teachers):
+    student, teacher = student_taps or taps, teacher_taps or taps
+    if student is None and teacher is None:
+        return None
+    if student is None or teacher is None or len(student) != len(teacher):
         raise ValueError(
-            f"expected one tap of the teacher for each of the student, got {list(students)} and {list(teachers)}"
+            f"expected as many taps of the student as of the teacher, got {student} and {teacher}; name `taps` of both"
         )
-    return tuple(TapPair(*names) for names in zip(students, teachers, strict=True))
+    return [TapPair(index, *names) for index, names in enumerate(zip(student, teacher, strict=True))]
 
 
-def reads(pairs: Sequence[TapPair]) -> Requires:
-    """What a loss over these pairs requires."""
-    return Requires(
-        student_taps=frozenset(pair.student for pair in pairs),
-        teacher_taps=frozenset(pair.teacher for pair in pairs),
-        teacher=True,
-    )
+def known_pairs(stages: Sequence[Sequence[str]], student: ModelInfo, teacher: ModelInfo) -> list[TapPair]:
+    """Of every stage the first name that each network knows.
+
+    Args:
+        stages: names by falling preference.
+        student: whose taps are looked up.
+        teacher: whose taps are looked up.
+
+    Raises:
+        ValueError: if the networks share no stage.
+    """
+    pairs: list[TapPair] = []
+    for stage, names in enumerate(stages):
+        known = [next((name for name in names if name in network.taps), None) for network in (student, teacher)]
+        if known[0] is not None and known[1] is not None:
+            pairs.append(TapPair(stage, known[0], known[1]))
+    if not pairs:
+        wanted = ", ".join(" or ".join(names) for names in stages)
+        raise ValueError(f"expected networks with the taps {wanted}; name your own with `student_taps`, `teacher_taps`")
+    return pairs
 
 
-def _as_tuple(taps: Taps) -> tuple[str, ...]:
-    return (taps,) if isinstance(taps, str) else taps
+def required_taps(pairs: Sequence[TapPair]) -> Requires:
+    """What a loss on these pairs reads of both networks."""
+    return Requires(frozenset(pair.student for pair in pairs), frozenset(pair.teacher for pair in pairs), teacher=True)

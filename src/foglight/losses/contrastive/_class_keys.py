@@ -1,14 +1,15 @@
 """What one batch puts into a memory bank: of every image and class, its mean direction and a few of its pixels.
 
-region[b, l] = unit( mean over the pixels of class l of t_i );  pixel[b, l] = the m pixels of class l that come first in a
-random order
+region[b, l] = unit( mean over the pixels of class l of t_i );  pixel[b, l] = the m pixels of class l that come first in
+a random order
 
-Symbols: t_i teacher feature of unit length; b images, k classes, c channels, p positions of an image, m pixels per class.
-Source: CIRKD `losses/cirkd.py::StudentSegContrast._dequeue_and_enqueue` @ dab64db.
+Symbols: t_i teacher feature of unit length; b images, k classes, c channels, p positions of an image, m pixels a class.
+Source: CIRKD `losses/cirkd_memory.py::StudentSegContrast._dequeue_and_enqueue` @ dab64db.
 Changed: one pass over the map for all classes, as a matrix product and a top-k, instead of a loop over classes.
 Cost: b*k*(m + 1)*c numbers, plus one order of b*k*p while they are chosen.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import final
 
@@ -16,7 +17,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from foglight.functional.similarity_kl import LENGTH_FLOOR, unit_length
+from foglight.functional.gather import gather_processes
+from foglight.functional.l2_normalise import SHORTEST, l2_normalise
 
 
 @final
@@ -34,14 +36,17 @@ class ClassKeys:
     pixels: Float[Tensor, "b k m c"]
     counts: Int[Tensor, "b k"]
 
-    def regions_of(self, index: int) -> Float[Tensor, "n c"]:
-        """Of all images that have the class, in their order."""
-        return self.regions[self.counts[:, index] > 0, index]
+    def gathered(self) -> "ClassKeys":
+        """Those of the images of all processes."""
+        return ClassKeys(*(gather_processes(part) for part in (self.regions, self.pixels, self.counts)))
 
-    def pixels_of(self, index: int) -> list[Float[Tensor, "n c"]]:
-        """One tensor for each image that has the class, in their order."""
-        counts = self.counts[:, index].tolist()
-        return [image[:count] for image, count in zip(self.pixels[:, index], counts, strict=True) if count]
+    def by_class(self) -> Iterator[tuple[int, list[Float[Tensor, " c"]], list[Float[Tensor, "n c"]]]]:
+        """A class, its regions and its pixels, one of each for every image that has it; absent classes are skipped."""
+        for index, counts in enumerate(self.counts.T.tolist()):
+            images = [image for image, count in enumerate(counts) if count]
+            if images:
+                regions = [self.regions[image, index] for image in images]
+                yield index, regions, [self.pixels[image, index, : counts[image]] for image in images]
 
 
 def class_keys(
@@ -62,13 +67,10 @@ def class_keys(
         legacy_indexing: read the position that the chosen pixel has within its class, as if the map held that class
             alone; published code does.
     """
-    counts = member.sum(2)
-    share = 1 / torch.linalg.vector_norm(teacher, dim=1).clamp_min(LENGTH_FLOOR)
-    weights = (member * share.unsqueeze(1)).to(teacher.dtype)
-    regions = unit_length((weights @ teacher.mT / counts.clamp(min=1).unsqueeze(2)).mT).mT
-    first = torch.where(member, order.unsqueeze(1), 1.0).topk(min(per_class, order.shape[1]), dim=2, largest=False)
-    chosen = first.indices
+    length = torch.linalg.vector_norm(teacher, dim=1, keepdim=True).clamp_min(SHORTEST)
+    regions = l2_normalise(teacher @ (member / length).mT).mT
+    chosen = torch.where(member, order.unsqueeze(1), 1.0).topk(min(per_class, order.shape[1]), largest=False).indices
     if legacy_indexing:
         chosen = (member.cumsum(2) - 1).clamp(min=0).gather(2, chosen)
-    pixels = torch.stack([image[:, index] for image, index in zip(teacher, chosen, strict=True)])
-    return ClassKeys(regions, unit_length(pixels.transpose(0, 1).flatten(1).T).T.reshape(1) if False else _unit(pixels), counts.clamp(max=chosen.shape[2]))
+    pixels = torch.stack([image[:, positions] for image, positions in zip(teacher, chosen, strict=True)])
+    return ClassKeys(regions, l2_normalise(pixels).permute(0, 2, 3, 1), member.sum(2).clamp(max=chosen.shape[2]))

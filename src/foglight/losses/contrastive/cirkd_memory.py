@@ -4,15 +4,15 @@ L = 1/N * sum_i kl( softmax(t_i . Q / tau) || softmax(s_i . Q / tau) ) for the k
 
 Symbols: s_i projected student feature, t_i teacher feature, both of unit length, at the N labelled positions; Q v keys
 per class from queues (k n c) of single pixels and of class means per image, v = size // k + 1; tau temperature.
-Source: Yang et al. 2022, "Cross-image relational knowledge distillation", eq. 9-14; CIRKD
-`losses/cirkd.py::StudentSegContrast` @ dab64db.
+Source: Yang et al. 2022, "Cross-image relational knowledge distillation", the memory-based pixel-to-pixel and
+pixel-to-region distillation; CIRKD `losses/cirkd_memory.py::StudentSegContrast` @ dab64db.
 Changed: a class queue gets pixels of that class (published code draws a permutation of their number and reads the map
 with it, so every queue gets the map's first pixels); queues wrap round (published: the last slots are overwritten and
 the pointer jumps to 0); slots that were never written are not compared (published: random vectors). Each is behind a
 `legacy_...` option. Sizes are clamped, labels need not exist. Keys are gathered over processes, already chosen, instead
 of whole feature maps; each process contrasts its own pixels.
 Cost: queues of k*(pixel + region slots)*c numbers, 389 MB at 19 classes, 20000 slots and c = 256, half with
-`half_queues`; projector of c_S*c + c*c; one gradient map per term; similarities in strips of a fixed budget, never N x m.
+`half_queues`; a projector of c_S*c + c*c; one gradient map per term; similarities in strips, never N x keys.
 """
 
 from typing import ClassVar, Final, final
@@ -20,45 +20,19 @@ from typing import ClassVar, Final, final
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torch.nn import functional as F
 
-from foglight.functional.gather import gather_processes
-from foglight.functional.resize import resize, resize_label
+from foglight.functional.label_grid import label_on_grid
 from foglight.functional.similarity_kl import similarity_kl
 from foglight.losses.base import Card, DistillationLoss
-from foglight.losses.contrastive._class_keys import ClassKeys, class_keys
-from foglight.losses.expect import expect_positive, expect_teacher
+from foglight.losses.contrastive._class_keys import class_keys
+from foglight.losses.contrastive._queues import push_over_tail, queues, sampled_keys
+from foglight.losses.expect import expect_positive
+from foglight.losses.feature_pair import FeaturePair
 from foglight.losses.memory import RingBuffer
 from foglight.losses.projector import Projector
 from foglight.types import Batch, ModelInfo, ModelOutput, Requires
 
 GIB: Final = 2**30
-
-
-def sampled_keys(memory: RingBuffer, order: Float[Tensor, " n"], *, per_class: int) -> Float[Tensor, "m c"]:
-    """In every queue the written slots with the smallest numbers of `order`, at most `per_class` of each.
-
-    >>> memory = RingBuffer(1, 3, 1)
-    >>> memory.push(0, torch.tensor([[5.0], [6.0]]))
-    >>> sampled_keys(memory, torch.tensor([0.2, 0.1, 0.0]), per_class=1).tolist()
-    [[6.0]]
-    """
-    filled = memory.filled
-    queue = torch.arange(len(filled), device=filled.device).unsqueeze(1)
-    # Numbers are below one, so that a slot that was never written comes after every one that was.
-    slot = torch.where(filled, order, 1.0).topk(min(per_class, filled.shape[1]), dim=1, largest=False).indices
-    return memory.vectors[queue, slot][filled[queue, slot]]
-
-
-def push_over_tail(memory: RingBuffer, queue: int, vectors: Float[Tensor, "m c"]) -> None:
-    """Published wrap-around: what would reach the end of the queue overwrites its last slots, and the head is 0."""
-    slots = memory.vectors.shape[1]
-    vectors = vectors[:slots]
-    if int(memory.head[queue]) + len(vectors) < slots:
-        memory.push(queue, vectors)
-        return
-    memory.head[queue] = slots - len(vectors)
-    memory.push(queue, vectors)
 
 
 @final
@@ -89,8 +63,8 @@ class CIRKDMemory(DistillationLoss):
         title="Among stored teacher vectors of every class, the student's pixels stand where the teacher's do.",
         equation="1/N sum_i kl(softmax(t_i . Q / tau) || softmax(s_i . Q / tau)), Q keys of pixels, of regions",
         source="Yang et al., Cross-image relational knowledge distillation for semantic segmentation, CVPR 2022, "
-        "eq. 9-14",
-        implementation="winycg/CIRKD losses/cirkd.py::StudentSegContrast @ dab64db",
+        "memory-based pixel-to-pixel and pixel-to-region distillation",
+        implementation="winycg/CIRKD losses/cirkd_memory.py::StudentSegContrast @ dab64db",
         deviations="correct class indexing, true ring buffer, unwritten slots left out (legacy_indexing, legacy_wrap, "
         "legacy_unfilled restore the published forms); ordinary BatchNorm in the projector, which sees ignored pixels "
         "as the published one does",
@@ -122,39 +96,33 @@ class CIRKDMemory(DistillationLoss):
         legacy_unfilled: bool = False,
     ) -> None:
         super().__init__()
-        teacher = expect_teacher(teacher, "cirkd_memory")
+        self.pair = FeaturePair(
+            student, teacher, "cirkd_memory", student_tap=student_tap or tap, teacher_tap=teacher_tap or tap
+        )
+        self.requires = self.pair.requires | Requires(label=True)
         expect_positive(temperature, "temperature")
-        self.taps = (student_tap or tap, teacher_tap or tap)
-        self.requires = Requires(frozenset([self.taps[0]]), frozenset([self.taps[1]]), teacher=True, label=True)
-        self.classes = student.num_classes
-        channels = teacher.tap(self.taps[1]).channels
+        self.classes, channels = student.num_classes, self.pair.channels[1]
         numbers = self.classes * (pixel_memory_size + region_memory_size) * channels
         _expect_fits(numbers * (2 if half_queues else 4) / GIB, largest_queues)
-        self.projector = Projector(student.tap(self.taps[0]).channels, channels)
-        self.pixels = RingBuffer(self.classes, pixel_memory_size, channels)
-        self.regions = RingBuffer(self.classes, region_memory_size, channels)
-        for memory in (self.pixels, self.regions):
-            if legacy_unfilled:
-                memory.fill(F.normalize(torch.randn(memory.vectors.shape), dim=2))
-            if half_queues:
-                memory.half()
+        self.projector = Projector(*self.pair.channels)
+        self.pixels, self.regions = (
+            queues(self.classes, slots, channels, full=legacy_unfilled, half=half_queues)
+            for slots in (pixel_memory_size, region_memory_size)
+        )
         self.temperature = temperature
         self.keys_per_class = (pixel_contrast_size // self.classes + 1, region_contrast_size // self.classes + 1)
+        expect_positive(float(min(*self.keys_per_class, pixel_update_size)), "the contrast and update sizes")
         self.pixel_update_size = pixel_update_size
         self.gather = gather
         self.legacy_indexing, self.legacy_wrap = legacy_indexing, legacy_wrap
 
     def forward(self, student: ModelOutput, teacher: ModelOutput | None, batch: Batch) -> dict[str, Tensor]:
         """Both terms; in training the batch's own vectors are stored first, so that they are among the keys."""
-        feature = student.features[self.taps[0]]
-        grid = feature.shape[2:]
-        taught = expect_teacher(teacher, "cirkd_memory").features[self.taps[1]].detach()
-        taught = resize(taught, grid, align_corners=False)
-        valid = resize_label(batch.valid, grid)
-        assert batch.label is not None  # `batch.valid` has raised otherwise
+        feature, taught = self.pair(student, teacher)
+        label, valid = label_on_grid(feature, batch)
         if self.training:
-            self._store(taught, resize_label(batch.label, grid), valid, batch)
-        slots = {"pixel": (self.pixels.vectors.shape[1],), "region": (self.regions.vectors.shape[1],)}
+            self._store(taught, label, valid, batch)
+        slots = {"pixel": self.pixels.vectors.shape[1:2], "region": self.regions.vectors.shape[1:2]}
         order = self.draw(batch, slots)
         projected = self.projector(feature)
         terms: dict[str, Tensor] = {}
@@ -177,17 +145,13 @@ class CIRKDMemory(DistillationLoss):
         wanted = min(self.pixel_update_size, self.pixels.vectors.shape[1])
         keys = class_keys(taught.flatten(2), member, order, per_class=wanted, legacy_indexing=self.legacy_indexing)
         if self.gather:
-            keys = ClassKeys(*(gather_processes(part) for part in (keys.regions, keys.pixels, keys.counts)))
-        for index in range(self.classes):
-            per_image = keys.pixels_of(index)
-            if not per_image:
-                continue
-            self.regions.push(index, keys.regions_of(index))
-            if self.legacy_wrap:
-                for vectors in per_image:
-                    push_over_tail(self.pixels, index, vectors)
-            else:
-                self.pixels.push(index, torch.cat(per_image))
+            keys = keys.gathered()
+        for index, regions, pixels in keys.by_class():
+            self.regions.push(index, torch.stack(regions))
+            # Published wrap-around depends on where one image's pixels end and the next one's begin.
+            for vectors in pixels if self.legacy_wrap else [torch.cat(pixels)]:
+                push = push_over_tail if self.legacy_wrap else RingBuffer.push
+                push(self.pixels, index, vectors)
 
 
 def _expect_fits(gib: float, largest: float) -> None:

@@ -7,7 +7,7 @@ Symbols: s the student's projected feature (or logits), t the teacher's (b c *gr
 of n tokens, see `receptive_tokens`; e = EMPTY_GUARD. The mask is squared because it multiplies both sides.
 Stage 1 trains the tokens on the frozen teacher: t is replaced by sum_n pi[n] M[n] t in its path, and the teacher's own
 cross-entropy plus the masks' diversity is minimised; then they are frozen.
-Source: Huang et al. 2023, "Masked distillation with receptive tokens", eq. 3 to 9; hunto/MasKD @ b5af34f, segmentation
+Source: Huang et al. 2023, "Masked distillation with receptive tokens", section 3; hunto/MasKD @ b5af34f, segmentation
 `losses/maskd.py` and the mmrazor loss for detection.
 Changed: features by default, as the paper; the public segmentation code distils logits (`tap=None`). The teacher stays
 in eval mode; the auxiliary heads take no part. Tokens that were never adapted are refused.
@@ -22,7 +22,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foglight.errors import RefusedError
+from foglight.errors import ConfigurationError
 from foglight.functional.binary import at_least_two_classes
 from foglight.functional.cross_entropy import cross_entropy_at_label_grid, label_mass
 from foglight.functional.resize import resize
@@ -82,7 +82,7 @@ class MasKD(TeacherAdapted):
     card: ClassVar[Card] = Card(
         title="Squared differences in regions that learned tokens find in the teacher's feature.",
         equation="1/(2 b n c) sum_n sum_c sum_i M_n^2 (s - t)^2 / (e + sum_i M_n), M_n = sigmoid(E_n . t)",
-        source="Huang et al., Masked distillation with receptive tokens, ICLR 2023, eq. 3 to 9",
+        source="Huang et al., Masked distillation with receptive tokens, ICLR 2023, section 3",
         implementation="hunto/MasKD @ b5af34f: segmentation losses (logits) and the mmrazor loss (form='detection')",
         deviations="features by default as in the paper; teacher in eval mode; no auxiliary heads; AdamW in the stage",
         cost="n*c parameters (weights of tokens 9 c^2 + n c more); (c + n + 1) b h w numbers instead of n c b h w",
@@ -153,8 +153,7 @@ class MasKD(TeacherAdapted):
     def forward(self, student: ModelOutput, teacher: ModelOutput | None, batch: Batch) -> dict[str, Tensor]:
         """The squared difference, region by region."""
         if not (self.allow_random_tokens or self.tokens.learned):
-            raise RefusedError(
-                "random-tokens",
+            raise ConfigurationError(
                 "`maskd` has tokens that were never learned on the teacher, whose masks find nothing",
                 remedy="run the adaptation stage first (`foglight distill` does), or set `allow_random_tokens: true`",
             )

@@ -10,11 +10,12 @@ where both sides have 256 positions: `pool=4, pool_from=256`.
 Changed: rows are handled in strips, and the gradient of a strip, (p_s - p_t) K / (tau n B^2) through both operands of
 the student's products, is made while it is at hand; no n x n matrix is kept. `mask_ignored`. No factor tau^2, as
 published. Each process sees its own images only, as published.
-Cost: (b n)^2 (2 d + 6 c) / 2 multiply-adds as in the plain form; (2 c + d) b n numbers beside one strip of
-`row_budget.BUDGET` bytes, where the plain form keeps about 6 b^2 n^2 numbers.
+Cost: (b n)^2 (3 c + d) multiply-adds as in the plain form; about (4 c + 3 d) b n numbers beside one strip of
+`row_budget.BUDGET` bytes, where the plain form keeps about 6 (b n)^2 numbers.
 """
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any, ClassVar, Final, final
 
 import torch
@@ -50,8 +51,7 @@ def cross_image_kl(
     >>> cross_image_kl(vectors, vectors, [1, 2], temperature=0.1).item()
     0.0
     """
-    ends = torch.tensor(positions).cumsum(0).tolist()
-    images = tuple((end - count, end) for end, count in zip(ends, positions, strict=True) if count)
+    images = tuple((end - count, end) for end, count in zip(accumulate(positions), positions, strict=True) if count)
     mean: Tensor = _CrossImageKL.apply(student, teacher, images, temperature)
     return mean
 
@@ -81,8 +81,10 @@ class _CrossImageKL(torch.autograd.Function):
         return total
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor, None, None, None]:
+    @once_differentiable  # its stub makes `ctx` positional
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, *grad_outputs: Any
+    ) -> tuple[Tensor, None, None, None]:
         (gradient,) = ctx.saved_tensors
         return gradient * grad_outputs[0], None, None, None
 
@@ -126,7 +128,7 @@ class CIRKDMinibatch(DistillationLoss):
         implementation="winycg/CIRKD losses/cirkd_mini_batch.py::CriterionMiniBatchCrossImagePair @ 2d8ad0f; pooling "
         "at dab64db behind pool=4, pool_from=256",
         deviations="a vector of zeros has no gradient; mask_ignored",
-        cost="(b n)^2 (d + 3 c) multiply-adds for n positions per image, in strips of 32 MiB; (2 c + d) b n numbers",
+        cost="(b n)^2 (3 c + d) multiply-adds for n positions per image, in strips of 32 MiB; (4 c + 3 d) b n numbers",
         tier="recommended",
         masks_ignored=False,
     )
@@ -150,7 +152,7 @@ class CIRKDMinibatch(DistillationLoss):
         )
         self.requires = self.pair.requires
         expect_positive(temperature, "temperature")
-        expect_positive(pool, "pool")
+        expect_positive(float(pool), "pool")
         self.temperature = temperature
         self.pool = pool
         self.pool_from = pool_from

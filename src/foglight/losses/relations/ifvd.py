@@ -13,12 +13,12 @@ products of means and features. A vector of zeros has no gradient (1e8 times its
 Cost: 2 b k h w numbers beside the one-hot label, and 3 gradients of the feature's size on the way back.
 """
 
+from collections.abc import Sequence
 from typing import ClassVar, Final, final
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torch.nn import functional as F
 
 from foglight.functional.masking import legal_label
 from foglight.functional.resize import resize_label
@@ -49,7 +49,8 @@ def similarity_to_class_mean(
     tensor([[0.7071, 0.7071, 1.0000]])
     """
     vectors, index = feature.flatten(2), label.flatten(1).long()
-    member = (F.one_hot(index, classes) * valid.flatten(1).unsqueeze(2)).to(feature.dtype)
+    member = (index.unsqueeze(2) == torch.arange(classes, device=index.device)) & valid.flatten(1).unsqueeze(2)
+    member = member.to(feature.dtype)
     means = vectors @ member / (member.sum(1, keepdim=True) + ADDED_TO_COUNT)
     inner = (means.transpose(1, 2) @ vectors).gather(1, index.unsqueeze(1)).squeeze(1)
     mean_length = torch.linalg.vector_norm(means, dim=1).gather(1, index)
@@ -107,15 +108,19 @@ class IFVD(PixelLoss):
         self.exclude_ignored = exclude_ignored
 
     def pixel_maps(self, student: ModelOutput, teacher: ModelOutput | None, batch: Batch) -> dict[str, PixelMap]:
-        """The squared difference per position of the student's feature; class-resolved weights are taken at the label."""
+        """The squared difference per position of the feature; class-resolved weights are taken at the label."""
         ours, theirs = self.pair(student, teacher)
-        labelled = batch.valid
-        full_label = torch.where(labelled, batch.label, batch.ignore_index)
-        label, valid = legal_label(resize_label(full_label, ours.shape[2:]), ignore_index=batch.ignore_index)
+        label, valid = _label_on_grid(batch, ours.shape[2:])
         similarity, followed = (
             similarity_to_class_mean(feature, label, valid, classes=self.classes) for feature in (ours, theirs)
         )
         values = (similarity - followed).square().unsqueeze(1)
-        positions = valid.sum().clamp(min=1) if self.exclude_ignored else valid.new_tensor(valid.numel(), dtype=torch.long)
-        denominator = positions.to(values.dtype)
-        return {"ifvd": PixelMap(values, valid, denominator, "none", label=label)}
+        positions = valid.sum().clamp(min=1) if self.exclude_ignored else torch.tensor(valid.numel())
+        return {"ifvd": PixelMap(values, valid, positions.to(values), "none", label=label)}
+
+
+def _label_on_grid(batch: Batch, size: Sequence[int]) -> tuple[Int[Tensor, "b *size"], Bool[Tensor, "b *size"]]:
+    if batch.label is None:
+        raise ValueError("expected a batch with labels for `ifvd`, got none; leave unlabelled images to another loss")
+    label = torch.where(batch.valid, batch.label, batch.ignore_index)
+    return legal_label(resize_label(label, size), ignore_index=batch.ignore_index)

@@ -67,8 +67,10 @@ class _PairwiseError(torch.autograd.Function):
         return total
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor, None]:
+    @once_differentiable  # its stub makes `ctx` positional
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, *grad_outputs: Any
+    ) -> tuple[Tensor, None]:
         (gradient,) = ctx.saved_tensors
         return gradient * grad_outputs[0], None
 
@@ -123,7 +125,7 @@ class SKDPairwise(DistillationLoss):
             student, teacher, "skd_pairwise", student_tap=student_tap or tap, teacher_tap=teacher_tap or tap
         )
         self.requires = self.pair.requires
-        expect_positive(pool, "pool")
+        expect_positive(float(pool), "pool")
         if node_share is not None and not 0 < node_share <= 1:
             raise ValueError(f"expected a node_share in (0, 1], got {node_share}")
         self.pool = pool

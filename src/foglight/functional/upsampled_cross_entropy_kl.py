@@ -1,0 +1,155 @@
+"""The task loss and pixel-wise distillation at the label's grid, in one pass that holds nothing of that size.
+
+CE = 1/M * sum over valid i of w[i] a[y_i] (-log q[y_i, i]),  q = softmax_c(U z_S),  M = sum over valid i of a[y_i]
+KL = 1/N * sum over taught i of w[i] sum_c t[c, i] (log t[c, i] - log s[c, i])
+dCE/dz_S = U' (w a[y] (q - onehot(y))) / M;  dKL/dz_S = U' (w (s - t)) / (tau N)
+
+Symbols: z logits of student (b k h w) and teacher (b k g v), U the bilinear resize of either to the label's grid (H, W)
+and ' its transpose, see `upsampling`; y labels (b H W), a class weights (k) and w pixel weights (b 1 H W), one by
+default; s = softmax_c(U z_S / tau), t of the teacher likewise; N pixels that are taught: all, or the valid ones.
+Source: the identities are exact; the terms are those of `cross_entropy` and `kd` with `grid: label` (there times tau^2).
+Changed: nothing but the order of sums: a strip of rows is upsampled, its values and its gradient are taken at once and
+summed up on the student's grid. Logits enter linearly but for the softmax, so that the gradient needs no second pass.
+Cost: two gradients of the student's size are kept, `upsampling.STRIP_BUDGET` bytes beside them. `kd` itself must give
+a map per class and pixel, for any pixel weight to be laid over, and so cannot be computed this way.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final, final
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from foglight.functional.masking import legal_label
+from foglight.functional.upsampling import strips
+
+# Both networks' log-probabilities and probabilities, and the difference of either.
+MATRICES: Final = 5
+
+
+def upsampled_cross_entropy_and_kl(
+    student: Float[Tensor, "b k h w"],
+    teacher: Float[Tensor, "b k g v"],
+    label: Int[Tensor, "b H W"],
+    *,
+    ignore_index: int,
+    align_corners: tuple[bool, bool],
+    temperature: float = 1.0,
+    class_weights: Float[Tensor, " k"] | None = None,
+    pixel_weight: Float[Tensor, "b 1 H W"] | None = None,
+    mask_ignored: bool = False,
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    """CE and KL, each zero with a graph where no pixel counts.
+
+    Args:
+        student: logits.
+        teacher: logits, without gradient.
+        label: classes.
+        ignore_index: the label of pixels that CE leaves out.
+        align_corners: of the student's and of the teacher's resize.
+        temperature: tau of KL.
+        class_weights: of CE.
+        pixel_weight: of both terms, without gradient; the denominators do not see it.
+        mask_ignored: KL leaves out those pixels too.
+
+    Raises:
+        ValueError: if the temperature is not positive.
+
+    >>> one, label = torch.zeros(1, 4, 1, 1), torch.tensor([[[0, 255]]])
+    >>> upsampled_cross_entropy_and_kl(one, one, label, ignore_index=255, align_corners=(True, True))
+    (tensor(1.3863), tensor(0.))
+    """
+    if not temperature > 0:
+        raise ValueError(f"expected temperature > 0, got {temperature}")
+    legal, valid = legal_label(label.long(), ignore_index=ignore_index)
+    taught = valid if mask_ignored else torch.ones_like(valid)
+    target = _Target(legal, valid, taught, class_weights, pixel_weight, temperature, align_corners)
+    cross_entropy, divergence = _CrossEntropyAndKL.apply(student, teacher.detach().to(student.dtype), target)
+    return cross_entropy, divergence
+
+
+@final
+@dataclass(frozen=True)
+class _Target:
+    label: Int[Tensor, "b H W"]
+    valid: Bool[Tensor, "b H W"]
+    taught: Bool[Tensor, "b H W"]
+    class_weights: Float[Tensor, " k"] | None
+    pixel_weight: Float[Tensor, "b 1 H W"] | None
+    temperature: float
+    align_corners: tuple[bool, bool]
+
+    def weights(
+        self, where: slice, dtype: torch.dtype
+    ) -> tuple[Float[Tensor, "b 1 strip W"], Float[Tensor, "b 1 strip W"], Float[Tensor, ""]]:
+        """What a pixel of these rows counts in CE and in KL, and the rows' part of CE's denominator."""
+        label, valid, taught = (each[:, None, where] for each in (self.label, self.valid, self.taught))
+        mass = valid.to(dtype) if self.class_weights is None else self.class_weights.to(dtype)[label] * valid
+        if self.pixel_weight is None:
+            return mass, taught.to(dtype), mass.sum()
+        weight = self.pixel_weight[:, :, where].to(dtype)
+        return mass * weight, taught * weight, mass.sum()
+
+
+class _CrossEntropyAndKL(torch.autograd.Function):
+    """The gradient is made with the value, while a strip is at hand."""
+
+    @staticmethod
+    def forward(ctx: Any, student: Tensor, teacher: Tensor, target: _Target) -> tuple[Tensor, Tensor]:
+        values, mass = student.new_zeros(2), student.new_zeros(())
+        slopes = torch.zeros_like(student), torch.zeros_like(student)
+        tau, size = target.temperature, (target.label.shape[1], target.label.shape[2])
+        cuts = (
+            strips(logits, size, align_corners=corners, matrices=MATRICES)
+            for logits, corners in zip((student, teacher), target.align_corners, strict=True)
+        )
+        for strip, teacher_strip in zip(*cuts, strict=True):
+            counted, taught, part = target.weights(strip.where, student.dtype)
+            ours, theirs = strip.upsample(student), teacher_strip.upsample(teacher)
+            log_probability = torch.log_softmax(ours, dim=1)
+            tempered = log_probability if tau == 1 else torch.log_softmax(ours.div_(tau), dim=1)
+            kl, kl_slope = _kl(tempered, torch.log_softmax(theirs.div_(tau), dim=1), taught)
+            strip.add_transposed(kl_slope, slopes[1])
+            cross_entropy, slope = _cross_entropy(log_probability, target.label[:, None, strip.where], counted)
+            strip.add_transposed(slope, slopes[0])
+            mass += part
+            values += torch.stack([cross_entropy, kl])
+        # Of no pixel, or of pixels whose classes weigh nothing, the sum is zero whatever it is divided by.
+        denominators = torch.where(mass > 0, mass, 1.0), target.taught.sum().clamp(min=1)
+        slopes[0].div_(denominators[0])
+        slopes[1].div_(denominators[1] * tau)
+        ctx.save_for_backward(*slopes)
+        return values[0] / denominators[0], values[1] / denominators[1]
+
+    @staticmethod
+    @once_differentiable  # its stub makes `ctx` positional
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, *grad_outputs: Any
+    ) -> tuple[Tensor, None, None]:
+        cross_entropy_slope, kl_slope = ctx.saved_tensors
+        return grad_outputs[0] * cross_entropy_slope + grad_outputs[1] * kl_slope, None, None
+
+
+# Logarithms are overwritten by what they are the logarithms of, once nobody needs them: a strip is costly to allocate.
+def _cross_entropy(
+    log_probability: Float[Tensor, "b k strip W"],
+    label: Int[Tensor, "b 1 strip W"],
+    weight: Float[Tensor, "b 1 strip W"],
+) -> tuple[Float[Tensor, ""], Float[Tensor, "b k strip W"]]:
+    """The weighted sum over a strip, and its slope on the logits."""
+    value = -(log_probability.gather(1, label) * weight).sum()
+    return value, log_probability.exp_().mul_(weight).scatter_add_(1, label, -weight)
+
+
+def _kl(
+    log_student: Float[Tensor, "b k strip W"],
+    log_teacher: Float[Tensor, "b k strip W"],
+    weight: Float[Tensor, "b 1 strip W"],
+) -> tuple[Float[Tensor, ""], Float[Tensor, "b k strip W"]]:
+    """The weighted sum of kl(teacher || student) over a strip, and its slope on the student's tempered logits."""
+    gap = log_teacher - log_student
+    mass = log_teacher.exp_()
+    value = (gap.mul_(mass).sum(1, keepdim=True) * weight).sum()
+    return value, (log_student.exp() - mass).mul_(weight)
