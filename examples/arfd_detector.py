@@ -1,7 +1,7 @@
 """Feature distillation inside a torchvision detector's own training loop, on generated pictures.
 
 A loss of foglight needs no segmentation network: it takes any maps, here the levels of two feature pyramids. The
-detector's four losses stay what they are and ARFD is added to them.
+detector's four losses stay what they are and ARFD is added to them. The teacher is untrained here: load yours.
 """
 
 import torch
@@ -12,6 +12,7 @@ from torchvision.models.detection.rpn import AnchorGenerator
 
 import foglight as fl
 from foglight.losses.features.arfd import ARFD
+from foglight.types import TapInfo
 
 LEVELS = ("0", "1", "pool")
 SIZE = 64
@@ -50,16 +51,16 @@ def pictures(count: int) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
     return images, targets
 
 
-def info(channels: int) -> fl.types.ModelInfo:
+def info(channels: int) -> fl.ModelInfo:
     """What ARFD must know of a detector: the channels and strides of its pyramid."""
     strides = zip(LEVELS, (4, 8, 16), strict=True)
-    taps = {level: fl.types.TapInfo(channels, stride) for level, stride in strides}
-    return fl.types.ModelInfo(num_classes=2, stride=4, taps=taps)
+    taps = {level: TapInfo(channels, stride) for level, stride in strides}
+    return fl.ModelInfo(num_classes=2, stride=4, taps=taps)
 
 
-def said(features: dict[str, Tensor]) -> fl.types.ModelOutput:
+def said(features: dict[str, Tensor]) -> fl.ModelOutput:
     """A feature loss never reads the logits; any level stands in for them."""
-    return fl.types.ModelOutput(features[LEVELS[0]], features)
+    return fl.ModelOutput(features[LEVELS[0]], features)
 
 
 def main(steps: int = 12) -> list[dict[str, float]]:
@@ -70,7 +71,7 @@ def main(steps: int = 12) -> list[dict[str, float]]:
     seen: dict[str, Tensor] = {}
     student.backbone.register_forward_hook(lambda module, inputs, levels: seen.update(levels))
     images, targets = pictures(4)
-    batch = fl.types.Batch(torch.stack(images))
+    batch = fl.Batch(torch.stack(images))
     history: list[dict[str, float]] = []
     for _ in range(steps):
         losses = student.train()(images, targets)

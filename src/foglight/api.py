@@ -179,9 +179,19 @@ def predict(
 ) -> PredictionSummary:
     """Write masks and overlays for images on disk with a student that knows its classes and colours."""
     network = build_model(ModelConfig(name=model), num_classes=None, trust=trust).to(device)
-    palette = [(r, g, b) for r, g, b in read_metadata(Path(model))["palette"]]
+    described = read_metadata(Path(model))
+    size = described.get("input_size")
     return predict_files(
-        network, images, output, palette=palette, overlay=overlay, alpha=alpha, settings=settings, progress=progress
+        network,
+        images,
+        output,
+        palette=[(red, green, blue) for red, green, blue in described["palette"]],
+        overlay=overlay,
+        alpha=alpha,
+        # A student that was trained on resized frames sees every image at that size.
+        input_size=None if size is None else (size[0], size[1]),
+        settings=settings,
+        progress=progress,
     )
 
 

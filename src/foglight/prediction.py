@@ -11,9 +11,12 @@ from PIL import Image
 from torch import Tensor
 
 from foglight.data.images import IMAGE_SUFFIXES, read_image
+from foglight.data.sample import Sample
+from foglight.data.transforms import resize_sample
 from foglight.engine.evaluate import EvaluateSettings, predict
 from foglight.engine.progress import Progress, Silent
 from foglight.errors import DataError, UserError
+from foglight.functional.resize import resize
 from foglight.models.network import Network
 
 
@@ -65,10 +68,26 @@ def predict_files(
     palette: Sequence[tuple[int, int, int]],
     overlay: bool,
     alpha: float,
+    input_size: tuple[int, int] | None = None,
     settings: EvaluateSettings | None = None,
     progress: Progress | None = None,
 ) -> PredictionSummary:
-    """Write `NAME.png` (palette mask) and, on request, `NAME_overlay.png` for every image."""
+    """Write `NAME.png` (palette mask) and, on request, `NAME_overlay.png` for every image.
+
+    Args:
+        network: the student.
+        paths: images, or folders of images.
+        output: the folder for the masks.
+        palette: red, green, blue bytes by class.
+        overlay: whether to write overlays too.
+        alpha: the share of the mask's colour in an overlay.
+        input_size: height and width at which the network looks at an image, whatever its own; masks have the image's.
+        settings: how an image is predicted.
+        progress: is told after every image.
+
+    Raises:
+        DataError: if there is no image at all.
+    """
     progress = progress or Silent()
     network.eval()
     output.mkdir(parents=True, exist_ok=True)
@@ -81,7 +100,7 @@ def predict_files(
         except UserError as error:
             failed.append((path, error.problem))
         else:
-            mask = predicted_mask(network, image, settings or EvaluateSettings())
+            mask = predicted_mask(network, image, settings or EvaluateSettings(), input_size=input_size)
             mask_image(mask, palette).save(output / f"{path.stem}.png")
             if overlay:
                 overlay_image(image, mask, palette, alpha=alpha).save(output / f"{path.stem}_overlay.png")
@@ -91,11 +110,18 @@ def predict_files(
 
 
 @torch.no_grad()
-def predicted_mask(network: Network, image: Tensor, settings: EvaluateSettings) -> Tensor:
+def predicted_mask(
+    network: Network, image: Tensor, settings: EvaluateSettings, *, input_size: tuple[int, int] | None = None
+) -> Tensor:
     """Class indices "H W" as bytes for one image of bytes "3 H W"."""
     device = next(network.parameters()).device
-    batch = image.unsqueeze(0).to(device).float() / 255
-    return predict(network, batch, settings=settings).argmax(dim=1)[0].to(torch.uint8).cpu()
+    seen = Sample("image", image, None, labelled=False)
+    if input_size is not None:
+        seen = resize_sample(seen, input_size)
+    batch = seen.image.unsqueeze(0).to(device).float() / 255
+    probabilities = predict(network, batch, settings=settings).exp()
+    at_full_size = resize(probabilities, image.shape[1:], align_corners=False)
+    return at_full_size.argmax(dim=1)[0].to(torch.uint8).cpu()
 
 
 def mask_image(mask: Tensor, palette: Sequence[tuple[int, int, int]]) -> Image.Image:

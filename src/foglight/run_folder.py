@@ -89,6 +89,7 @@ def keep_result(
         "class_names": list(info.class_names),
         "palette": [list(colour) for colour in info.palette],
         "trained_on": config.data.name,
+        "input_size": None if config.data.size is None else list(config.data.size),
         "method": config.method,
         "steps": steps,
     }

@@ -63,7 +63,7 @@ def test_pearson_is_cosine_after_centring() -> None:
 
 def test_equation_15_as_printed_hardly_centres() -> None:
     student, teacher = (recalibrate(feature(1, 64, 200, seed=seed)) for seed in (0, 1))
-    assert inconsistency(student, teacher, hsic="printed") < 1e-3
+    assert inconsistency(student, teacher, hsic="printed") < 2e-3
     assert inconsistency(student, teacher) > 0.05
 
 

@@ -162,7 +162,7 @@ def test_published_code_forgets_the_perceptrons() -> None:
 
 @pytest.mark.parametrize("kind", ["random", "parameter_free"])
 def test_attention_that_is_not_adapted_asks_for_nothing(kind: Any) -> None:
-    loss = build(teacher_attention=kind)
+    loss = build(attention_of_teacher=kind)
     assert loss.adapt_steps == 0
     assert not loss.insertions
     assert not any(parameter.requires_grad for parameter in loss.adapt_modules.parameters())
@@ -207,6 +207,14 @@ class Constant(torch.nn.Module):
 
     def forward(self, feature: Tensor) -> Tensor:
         return self.value
+
+
+def test_the_teachers_gates_start_open_so_that_its_head_still_works() -> None:
+    torch.manual_seed(0)
+    feature = maps(2, 24, 6, 8).float()
+    half_shut, started = CBAM(24)(feature), AttnFD(INFO, INFO).adapt_modules[0](feature)
+    assert half_shut.norm() < 0.6 * feature.norm()
+    assert started.norm() > 0.7 * feature.norm()
 
 
 def test_bad_input_is_refused_by_name() -> None:

@@ -7,9 +7,9 @@ dCE/dz_S = U' (w a[y] (q - onehot(y))) / M;  dKL/dz_S = U' (w (s - t)) / (tau N)
 Symbols: z logits of student (b k h w) and teacher (b k g v), U the bilinear resize of either to the label's grid (H, W)
 and ' its transpose, see `upsampling`; y labels (b H W), a class weights (k) and w pixel weights (b 1 H W), one by
 default; s = softmax_c(U z_S / tau), t of the teacher likewise; N pixels that are taught: all, or the valid ones.
-Source: the identities are exact; the terms are those of `cross_entropy` and `kd` with `grid: label` (there times tau^2).
-Changed: nothing but the order of sums: a strip of rows is upsampled, its values and its gradient are taken at once and
-summed up on the student's grid. Logits enter linearly but for the softmax, so that the gradient needs no second pass.
+Source: the identities are exact; the terms are those of `cross_entropy` and, times tau^2, of `kd` with `grid: label`.
+Changed: nothing but the order of sums: a strip of rows is upsampled, and its values and its gradient are taken at once
+and summed up on the student's grid.
 Cost: two gradients of the student's size are kept, `upsampling.STRIP_BUDGET` bytes beside them. `kd` itself must give
 a map per class and pixel, for any pixel weight to be laid over, and so cannot be computed this way.
 """
@@ -132,7 +132,7 @@ class _CrossEntropyAndKL(torch.autograd.Function):
         return grad_outputs[0] * cross_entropy_slope + grad_outputs[1] * kl_slope, None, None
 
 
-# Logarithms are overwritten by what they are the logarithms of, once nobody needs them: a strip is costly to allocate.
+# Below, a logarithm that nobody reads again is overwritten by its exponential: allocating strips costs as much time.
 def _cross_entropy(
     log_probability: Float[Tensor, "b k strip W"],
     label: Int[Tensor, "b 1 strip W"],

@@ -51,20 +51,34 @@ class CBAM(nn.Module):
         reduction: channels per hidden unit.
         fewest_hidden: units of the perceptron where `reduction` would leave fewer; 1 is published.
         momentum: of the BatchNorm's running statistics.
+        open_logit: by how much both gates' logits start above the usual initialisation, whose gates are half shut.
 
     Raises:
         ValueError: if `reduction` or `fewest_hidden` is not positive.
     """
 
-    def __init__(self, channels: int, *, reduction: int = 16, fewest_hidden: int = 8, momentum: float = 0.01) -> None:
+    def __init__(
+        self,
+        channels: int,
+        *,
+        reduction: int = 16,
+        fewest_hidden: int = 8,
+        momentum: float = 0.01,
+        open_logit: float = 0.0,
+    ) -> None:
         super().__init__()
         if min(reduction, fewest_hidden) < 1:
             raise ValueError(f"expected reduction and fewest_hidden of at least 1, got {reduction} and {fewest_hidden}")
         hidden = max(channels // reduction, fewest_hidden)
-        self.perceptron = nn.Sequential(nn.Linear(channels, hidden), nn.ReLU(), nn.Linear(hidden, channels))
+        leave = nn.Linear(hidden, channels)
+        self.perceptron = nn.Sequential(nn.Linear(channels, hidden), nn.ReLU(), leave)
         self.convolution = nn.Conv2d(2, 1, kernel_size=7, padding=3, bias=False)
         self.norm = nn.BatchNorm2d(1, momentum=momentum)
         nn.init.kaiming_normal_(self.convolution.weight)
+        with torch.no_grad():
+            # The gate adds the perceptron's answers to mean and maximum, so that its bias counts twice.
+            leave.bias += open_logit / 2
+            self.norm.bias += open_logit
 
     def forward(self, feature: Float[Tensor, "b c h w"], *, running: bool = False) -> Float[Tensor, "b c h w"]:
         """The refined feature; `running` takes the BatchNorm's running statistics even in training mode."""

@@ -41,7 +41,7 @@ def build(case: Case, student: dict[str, Tensor], teacher: dict[str, Tensor]) ->
         taps=tuple(student),
         scope="batch",
         divide_by_batch=True,
-        teacher_attention="parameter_free" if free else "adapted",
+        attention_of_teacher="parameter_free" if free else "adapted",
         teacher_statistics="batch" if case.meta["teacher_bn"] == "train" else "running",
         attention_reduction=reduction(case),
         fewest_hidden=1,

@@ -112,8 +112,7 @@ class CIRKDMemory(DistillationLoss):
         self.temperature = temperature
         self.keys_per_class = (pixel_contrast_size // self.classes + 1, region_contrast_size // self.classes + 1)
         expect_positive(float(min(*self.keys_per_class, pixel_update_size)), "the contrast and update sizes")
-        self.pixel_update_size = pixel_update_size
-        self.gather = gather
+        self.pixel_update_size, self.gather = pixel_update_size, gather
         self.legacy_indexing, self.legacy_wrap = legacy_indexing, legacy_wrap
 
     def forward(self, student: ModelOutput, teacher: ModelOutput | None, batch: Batch) -> dict[str, Tensor]:

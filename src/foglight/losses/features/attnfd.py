@@ -10,7 +10,8 @@ unsquared norm of eq. 5, norms per channel or per position (two readings of "alo
 at every tap, the teacher's attention on batch statistics, the student's channel attention never trained.
 Changed: norm per image, so that the weight does not depend on the batch's size; zero maps count as zero, not NaN. The
 paper says that the teacher's attention is trained and then frozen, published code has no path that trains it: here it
-stands in the frozen teacher's path at the taps and is trained by the teacher's own cross-entropy, then frozen.
+stands in the frozen teacher's path at the taps, its gates open, and is trained by the teacher's own cross-entropy, then
+frozen; see `foglight.losses.teacher_attention`.
 Cost: per tap two CBAMs, a 1x1 connector and five maps of the teacher's channels; `adapt_steps` of the teacher before.
 """
 
@@ -28,15 +29,15 @@ from foglight.functional.cross_entropy import cross_entropy_at_label_grid, label
 from foglight.functional.direction import direction_distance
 from foglight.functional.masking import taught_positions
 from foglight.functional.resize import resize
-from foglight.losses.attention import CBAM, Attention, ParameterFreeAttention
+from foglight.losses.attention import CBAM
 from foglight.losses.base import Card, ParameterGroup, TeacherAdapted
 from foglight.losses.expect import expect_teacher
 from foglight.losses.normalised_connector import NormalisedConnector
 from foglight.losses.tap_pairs import TapPair, known_pairs, named_pairs, required_taps
+from foglight.losses.teacher_attention import TeacherAttention, teacher_attention
 from foglight.types import Batch, ModelInfo, ModelOutput
 
 Scope = Literal["sample", "batch", "channel", "pixel"]
-TeacherAttention = Literal["adapted", "random", "parameter_free"]
 
 # Axes of a map over which one norm is taken.
 _AXES: Final[Mapping[Scope, tuple[int, ...]]] = {
@@ -48,8 +49,6 @@ _AXES: Final[Mapping[Scope, tuple[int, ...]]] = {
 # Backbone, encoder and decoder, under the names that networks give them.
 STAGES: Final = (("backbone", "layer4"), ("encoder", "aspp", "ppm", "merge"), ("decoder", "head_clean", "head"))
 PRE_RELU_STAGES: Final = (("backbone", "layer4_pre_relu"), ("encoder_pre_relu",), ("decoder_pre_relu",))
-# The stage is short: statistics of CBAM's own momentum, 0.01, would still remember where they started.
-TEACHER_MOMENTUM: Final = 0.1
 
 
 @final
@@ -105,7 +104,7 @@ class AttnFD(TeacherAdapted):
         scope: over what one norm is taken: an image, the batch, a channel of an image, or the channels of a position.
         squared: squared distance (published code), or the distance itself (eq. 5).
         divide_by_batch: divide by the number of images once more (published code).
-        teacher_attention: adapted by cross-entropy and frozen, left at its initial values, or without parameters.
+        attention_of_teacher: adapted by cross-entropy and frozen, left at its initial values, or without parameters.
         teacher_statistics: of the BatchNorm in the teacher's attention; the batch's are what published code uses.
         train_channel_attention: published code forgets the student's perceptrons, which stay at their initial values.
         attention_reduction: channels per hidden unit of the perceptrons.
@@ -142,7 +141,7 @@ class AttnFD(TeacherAdapted):
         scope: Scope = "sample",
         squared: bool = True,
         divide_by_batch: bool = False,
-        teacher_attention: TeacherAttention = "adapted",
+        attention_of_teacher: TeacherAttention = "adapted",
         teacher_statistics: Literal["running", "batch"] = "running",
         train_channel_attention: bool = True,
         attention_reduction: int = 16,
@@ -160,8 +159,10 @@ class AttnFD(TeacherAdapted):
         width = {"reduction": attention_reduction, "fewest_hidden": fewest_hidden}
         self.student_attention = nn.ModuleList(CBAM(own, **width) for own, _ in channels)
         self.connectors = nn.ModuleList(NormalisedConnector(*pair) for pair in channels)
-        self.adapt_modules = nn.ModuleList(_attention(teacher_attention, given, width) for _, given in channels)
-        self.adapt_steps = _adapt_steps(teacher_attention, adapt_steps)
+        self.adapt_modules = nn.ModuleList(
+            teacher_attention(attention_of_teacher, given, **width) for _, given in channels
+        )
+        self.adapt_steps = _adapt_steps(attention_of_teacher, adapt_steps)
         if not train_channel_attention:
             for name, parameter in self.student_attention.named_parameters():
                 parameter.requires_grad_("perceptron" not in name)
@@ -189,7 +190,7 @@ class AttnFD(TeacherAdapted):
         if batch.label is None:
             raise ConfigurationError(
                 "expected labels for adapting the teacher's attention, got a batch without any",
-                remedy="set `teacher_attention: parameter_free`, which needs no adaptation",
+                remedy="set `attention_of_teacher: parameter_free`, which needs no adaptation",
             )
         valid = batch.valid
         # An unlabelled image may hold anything; only `ignore_index` is sure to be skipped.
@@ -245,15 +246,9 @@ def _channels(pairs: Sequence[TapPair], student: ModelInfo, teacher: ModelInfo) 
     return found
 
 
-def _attention(kind: TeacherAttention, channels: int, width: Mapping[str, int]) -> Attention:
-    if kind == "parameter_free":
-        return ParameterFreeAttention()
-    return CBAM(channels, **width, momentum=TEACHER_MOMENTUM).requires_grad_(kind == "adapted")
-
-
 def _adapt_steps(kind: TeacherAttention, steps: int) -> int:
     if kind != "adapted":
         return 0
     if steps < 1:
-        raise ValueError(f"expected adapt_steps of at least 1, got {steps}; or choose another teacher_attention")
+        raise ValueError(f"expected adapt_steps of at least 1, got {steps}; or choose another attention_of_teacher")
     return steps
