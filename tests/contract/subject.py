@@ -36,10 +36,11 @@ class Subject:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             loss = self.construct(pair.student, pair.teacher if with_teacher else None)
-        if isinstance(loss, TeacherAdapted):
-            for _ in adaptation(loss, pair):
-                pass
-            loss.adapt_modules.requires_grad_(False).eval()
+        for part in loss.modules():
+            if isinstance(part, TeacherAdapted):
+                for _ in adaptation(part, pair):
+                    pass
+                part.adapt_modules.requires_grad_(False).eval()
         return loss
 
     def scene(self, loss: DistillationLoss, *, pair: Pair = Pair(), seed: int = 0, images: int = 2) -> Scene:
@@ -70,10 +71,11 @@ def trained(loss: DistillationLoss) -> list[nn.Parameter]:
 
 
 def owned_elsewhere(loss: DistillationLoss) -> Iterator[nn.Parameter]:
-    if isinstance(loss, AdversarialLoss):
-        yield from loss.discriminator.parameters()
-    if isinstance(loss, TeacherAdapted):
-        yield from loss.adapt_modules.parameters()
+    for part in loss.modules():
+        if isinstance(part, AdversarialLoss):
+            yield from part.discriminator.parameters()
+        if isinstance(part, TeacherAdapted):
+            yield from part.adapt_modules.parameters()
 
 
 def graph_leaves(value: Tensor) -> set[Tensor]:

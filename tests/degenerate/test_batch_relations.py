@@ -8,6 +8,7 @@ from feature_pairs import feature, info, terms, total
 from torch import Tensor
 from torch.nn import functional as F
 
+from foglight.functional.similarity import geometry
 from foglight.losses.base import DistillationLoss
 from foglight.losses.relations import rkd
 from foglight.losses.relations.nst import NST
@@ -120,17 +121,17 @@ def naive_angles(points: Tensor) -> Tensor:
 def test_rkd_is_the_naive_differences() -> None:
     student, teacher = feature(6, 40), feature(6, 30, seed=1)
     expected = F.smooth_l1_loss(naive_distances(student), naive_distances(teacher))
-    torch.testing.assert_close(distance_loss(student, teacher), expected)
+    torch.testing.assert_close(distance_loss(geometry(student), geometry(teacher)), expected)
     expected = F.smooth_l1_loss(naive_angles(student), naive_angles(teacher))
-    torch.testing.assert_close(angle_loss(student, teacher), expected)
+    torch.testing.assert_close(angle_loss(geometry(student), geometry(teacher)), expected)
 
 
 @pytest.mark.parametrize("budget", [1, 36, 100])
 def test_rkd_in_chunks_is_rkd(monkeypatch: pytest.MonkeyPatch, budget: int) -> None:
     student, teacher = feature(6, 4).requires_grad_(), feature(6, 3, seed=1)
-    whole = angle_loss(student, teacher)
+    whole = angle_loss(geometry(student), geometry(teacher))
     monkeypatch.setattr(rkd, "ANGLES_AT_ONCE", budget)
-    chunked = angle_loss(student, teacher)
+    chunked = angle_loss(geometry(student), geometry(teacher))
     torch.testing.assert_close(chunked, whole)
     torch.testing.assert_close(torch.autograd.grad(chunked, student), torch.autograd.grad(whole, student))
 
@@ -141,7 +142,7 @@ def test_angles_of_an_equilateral_triangle() -> None:
     # Cosines between two other points: 1/2 in the triangle; 1, -1, 1 on the line: three entries per pair and anchor.
     cosines = torch.tensor([0.5 - 1, 0.5 + 1, 0.5 - 1], dtype=torch.float64)
     expected = 2 * F.smooth_l1_loss(cosines, torch.zeros_like(cosines), reduction="sum") / 27
-    torch.testing.assert_close(angle_loss(triangle, line), expected)
+    torch.testing.assert_close(angle_loss(geometry(triangle), geometry(line)), expected)
 
 
 def test_points_that_coincide_have_no_direction() -> None:

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from foglight.functional.kernels import centred, cka, gaussian_kernel, hsic, linear_cka, quadratic_mmd
 from foglight.functional.recalibration import recalibrate
-from foglight.functional.similarity import squared_distances
+from foglight.functional.similarity import geometry
 
 UNBIASED = pytest.mark.parametrize("unbiased", [False, True])
 # More examples than columns takes the d*d form, fewer the n*n form.
@@ -99,13 +99,13 @@ def test_mmd_is_the_naive_double_sum(own: int, given: int, positions: int) -> No
 
 def test_distances_survive_a_large_offset() -> None:
     points = rows(6, 4).float()
-    torch.testing.assert_close(squared_distances(points + 1000), squared_distances(points), rtol=1e-2, atol=1e-3)
+    torch.testing.assert_close(geometry(points + 1000).squares, geometry(points).squares, rtol=1e-2, atol=1e-3)
 
 
 @pytest.mark.parametrize("offset", [0.0, 0.1, 1234.567])
 def test_points_that_coincide_have_no_distance_and_no_gradient(offset: float) -> None:
     points = (torch.zeros(4, 3) + offset).requires_grad_()
-    distances = squared_distances(points)
+    distances = geometry(points).squares
     distances.sum().backward()
     assert not distances.any()
     assert points.grad is not None

@@ -137,7 +137,7 @@ class Distiller(nn.Module):
 
     def adversaries(self) -> list[AdversarialLoss]:
         """The losses that have a discriminator."""
-        return [loss for loss in self.terms.built if isinstance(loss, AdversarialLoss)]
+        return [loss for loss in self.terms.modules() if isinstance(loss, AdversarialLoss)]
 
     def optimiser_groups(self, *, head_multiple: float = 1.0) -> Iterable[ParameterSettings]:
         """Every trainable parameter exactly once, discriminators and adapted teacher modules left out."""

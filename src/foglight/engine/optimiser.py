@@ -64,10 +64,11 @@ def parameter_settings(
 
 def _owned_elsewhere(loss: DistillationLoss) -> Iterable[nn.Parameter]:
     # A discriminator has an optimiser of its own; adapted teacher modules are trained before, then frozen.
-    if isinstance(loss, AdversarialLoss):
-        yield from loss.discriminator.parameters()
-    if isinstance(loss, TeacherAdapted):
-        yield from loss.adapt_modules.parameters()
+    for part in loss.modules():
+        if isinstance(part, AdversarialLoss):
+            yield from part.discriminator.parameters()
+        if isinstance(part, TeacherAdapted):
+            yield from part.adapt_modules.parameters()
 
 
 def _check_exactly_once(expected: Sequence[nn.Parameter], groups: Sequence[ParameterSettings]) -> None:

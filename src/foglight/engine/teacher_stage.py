@@ -94,9 +94,11 @@ def adapt_all(
         progress: is told what is done.
     """
     teacher = distiller.teacher
-    for index, loss in enumerate(distiller.terms.built):
-        if not isinstance(loss, TeacherAdapted) or teacher is None:
-            continue
+    # A loss may hold another one: avatars hold the loss that they teach.
+    adapted = [loss for loss in distiller.terms.modules() if isinstance(loss, TeacherAdapted)]
+    for index, loss in enumerate(adapted):
+        if teacher is None:
+            return
         path = folder.parent / "adapted" / f"{key[:16]}-{index}.ckpt"
         if stored_adaptation(path, loss):
             progress.note(f"{type(loss).__name__}: the teacher's adaptation is read from {path}")

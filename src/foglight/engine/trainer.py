@@ -17,6 +17,7 @@ from typing import Any, final
 
 import lightning
 import torch
+from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.types import STEP_OUTPUT
 from torch import Tensor
 
@@ -108,7 +109,8 @@ def _lightning_trainer(plan: Plan) -> lightning.Trainer:
         accelerator=plan.engine.device,
         devices=devices,
         num_nodes=plan.engine.nodes,
-        strategy="ddp" if devices * plan.engine.nodes > 1 else "auto",
+        # Queues and BatchNorm statistics are each process's own or gathered by their loss: nothing to broadcast.
+        strategy=DDPStrategy(broadcast_buffers=False) if devices * plan.engine.nodes > 1 else "auto",
         precision="bf16-mixed" if plan.engine.precision == "bf16" else "32-true",
         max_epochs=1,
         default_root_dir=plan.folder,
@@ -139,7 +141,7 @@ class _Loop(lightning.LightningModule):
         self.groups = list(distiller.optimiser_groups(head_multiple=plan.optim.head_lr_multiple))
         self.optimiser = build_optimiser(self.groups, plan.optim)
         self.adversaries = distiller.adversaries()
-        self.discriminator_optimisers = discriminator_optimisers(self.adversaries, plan.optim)
+        self.discriminator_optimisers = discriminator_optimisers(self.adversaries)
         self.averaged = AveragedWeights(distiller.student, plan.engine.averaging)
         self.zero_terms = ZeroTerms(plan.allow)
         self.said: set[str] = set()

@@ -18,6 +18,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from foglight.functional.tempered import tempered
+
 # The labelled class among the others: finite, so that its probability of exactly zero times a difference is zero, and a
 # quarter of the smallest number, so that no such difference overflows.
 EXCLUDED: Final = 0.25
@@ -32,7 +34,7 @@ def split_target(
     >>> odds.sigmoid(), others.exp()
     (tensor([[0.7500]]), tensor([[0.0000, 0.5000, 0.5000]]))
     """
-    scaled = logits / temperature
+    scaled = tempered(logits, temperature)
     index = label.unsqueeze(1).long()
     rest = scaled.scatter(1, index, EXCLUDED * torch.finfo(scaled.dtype).min)
     return scaled.gather(1, index) - torch.logsumexp(rest, dim=1, keepdim=True), torch.log_softmax(rest, dim=1)

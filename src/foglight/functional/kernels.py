@@ -21,7 +21,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from foglight.functional.l2_normalise import l2_normalise
-from foglight.functional.similarity import squared_distances, without_diagonal
+from foglight.functional.similarity import geometry, without_diagonal
 
 # A dependence below this is rounding; only a constant representation, which has none, comes near.
 DEPENDENCE_FLOOR: Final = 1e-12
@@ -104,7 +104,7 @@ def gaussian_kernel(points: Float[Tensor, "*batch n d"], bandwidth: float | None
     tensor([[1.0000, 0.6065],
             [0.6065, 1.0000]])
     """
-    distances = squared_distances(points)
+    distances = geometry(points).squares
     if bandwidth is None:
         # quantile, not median: of an even number of values the two middle ones are averaged.
         return torch.exp(-distances / (2 * torch.quantile(distances[distances > 0], 0.5)))

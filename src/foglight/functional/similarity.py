@@ -9,36 +9,46 @@ no direction, and a direction made of rounding would have a huge gradient.
 Cost: one n*d copy and n*n numbers, where differences of all pairs would take n*n*d.
 """
 
+from typing import NamedTuple, final
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 
-def centred_gram(points: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch n n"]:
-    """Inner products of the points, measured from their mean."""
-    centred = points - points.mean(-2, keepdim=True)
-    return centred @ centred.mT
+@final
+class Geometry(NamedTuple):
+    """How points lie to one another, whatever the origin.
+
+    Attributes:
+        gram: inner products measured from the mean of the points.
+        squares: squared distances, exactly zero, without gradient, between points that coincide.
+    """
+
+    gram: Float[Tensor, "*batch n n"]
+    squares: Float[Tensor, "*batch n n"]
 
 
-def squared_distances(points: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch n n"]:
-    """Squared Euclidean distances between all points; exactly zero, without gradient, between points that coincide.
+def geometry(points: Float[Tensor, "*batch n d"]) -> Geometry:
+    """Inner products and squared distances of all points.
 
-    >>> squared_distances(torch.tensor([[0.0, 0.0], [3.0, 4.0]]))
+    >>> geometry(torch.tensor([[0.0, 0.0], [3.0, 4.0]])).squares
     tensor([[ 0., 25.],
             [25.,  0.]])
     """
-    gram = centred_gram(points)
-    squares = gram.diagonal(dim1=-2, dim2=-1)
-    distances = squares.unsqueeze(-1) + squares.unsqueeze(-2) - 2 * gram
-    rounding = _rounding(points.detach(), squares.detach())
-    return without_diagonal(distances.masked_fill(distances <= rounding, 0.0))
+    centred = points - points.mean(-2, keepdim=True)
+    gram = centred @ centred.mT
+    lengths = gram.diagonal(dim1=-2, dim2=-1)
+    squares = lengths.unsqueeze(-1) + lengths.unsqueeze(-2) - 2 * gram
+    rounding = _rounding(points.detach(), lengths.detach())
+    return Geometry(gram, without_diagonal(squares.masked_fill(squares <= rounding, 0.0)))
 
 
-def _rounding(points: Float[Tensor, "*batch n d"], squares: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch 1 1"]:
+def _rounding(points: Float[Tensor, "*batch n d"], lengths: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch 1 1"]:
     """How large a squared distance that ought to be zero may come out: from the subtraction of the mean, and from G."""
     step = torch.finfo(points.dtype).eps
-    largest = points.square().sum(-1).amax(-1)
-    return (4 * (step**2 * largest + step * squares.amax(-1)))[..., None, None]
+    largest = torch.linalg.vector_norm(points, dim=-1).square().amax(-1)
+    return (4 * (step**2 * largest + step * lengths.amax(-1)))[..., None, None]
 
 
 def without_diagonal(matrix: Float[Tensor, "*batch n n"]) -> Float[Tensor, "*batch n n"]:

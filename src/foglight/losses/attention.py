@@ -77,8 +77,8 @@ class CBAM(nn.Module):
         nn.init.kaiming_normal_(self.convolution.weight)
         with torch.no_grad():
             # The gate adds the perceptron's answers to mean and maximum, so that its bias counts twice.
-            leave.bias += open_logit / 2
-            self.norm.bias += open_logit
+            leave.bias.add_(open_logit / 2)
+            self.norm.bias.add_(open_logit)
 
     def forward(self, feature: Float[Tensor, "b c h w"], *, running: bool = False) -> Float[Tensor, "b c h w"]:
         """The refined feature; `running` takes the BatchNorm's running statistics even in training mode."""

@@ -7,10 +7,10 @@ Source: Zagoruyko & Komodakis 2017, eq. 2; the mean of squares is their public c
 @ 893df54, as in mdistiller @ a08d46f and CIRKD `losses/at.py` @ dab64db; torchdistill @ 3e4373c has both forms.
 Changed: |f|^p also where p is odd; the larger map is pooled per axis, not to a square; `sum_square`.
 Because |Q| = 1, the mean of squares shrinks as 1/m: published weights run from 1000 (m = 1024) to 10000 (m = 8192).
-Cost: b*m numbers per network beside the features; no parameter.
+Cost: b*m numbers per network and CHANNELS_AT_ONCE*b*m while they are summed; no parameter.
 """
 
-from typing import ClassVar, Literal, final
+from typing import ClassVar, Final, Literal, final
 
 import torch
 from jaxtyping import Float
@@ -19,12 +19,13 @@ from torch import Tensor
 from foglight.functional.l2_normalise import l2_normalise
 from foglight.functional.pooling import pool_to_smaller
 from foglight.losses.base import Card, DistillationLoss
-from foglight.losses.expect import expect_positive, expect_teacher
+from foglight.losses.expect import expect_teacher
 from foglight.losses.paired_taps import Taps, paired_taps
 from foglight.losses.tap_pairs import required_taps
 from foglight.types import Batch, ModelInfo, ModelOutput
 
 Form = Literal["mean_square", "sum_square", "norm"]
+CHANNELS_AT_ONCE: Final = 32
 
 
 def attention_map(feature: Float[Tensor, "b c *grid"], *, power: float = 2.0) -> Float[Tensor, "b m"]:
@@ -33,9 +34,11 @@ def attention_map(feature: Float[Tensor, "b c *grid"], *, power: float = 2.0) ->
     >>> attention_map(torch.tensor([[[[1.0, -1.0]], [[1.0, 1.0]]]]))
     tensor([[0.7071, 0.7071]])
     """
-    # A norm to the p-th power, not a power and a mean: nothing of the feature's size is held.
-    mean = torch.linalg.vector_norm(feature, ord=power, dim=1).pow(power) / feature.shape[1]
-    return l2_normalise(mean.reshape(len(mean), -1))
+    total = feature.new_zeros(len(feature), *feature.shape[2:])
+    # A few channels at a time: their powers stay in the cache, where a copy of the whole feature would not.
+    for channels in feature.split(CHANNELS_AT_ONCE, dim=1):
+        total = total + (channels.square() if power == 2 else channels.abs().pow(power)).sum(1)
+    return l2_normalise((total / feature.shape[1]).reshape(len(total), -1))
 
 
 def attention_distance(
@@ -64,7 +67,7 @@ class AT(DistillationLoss):
         tap: of both networks; several are summed.
         student_tap: where the names differ.
         teacher_tap: where the names differ.
-        power: p.
+        power: p, at least 1.
         form: the mean of squares over positions (published code), their sum over positions (its value does not depend
             on the resolution), or the norm (the paper).
     """
@@ -77,7 +80,7 @@ class AT(DistillationLoss):
         "megvii-research/mdistiller mdistiller/distillers/AT.py @ a08d46f; torchdistill mid_level.py::ATLoss @ 3e4373c",
         deviations="|f|^p for odd p; the larger map is pooled per axis; the paper's norm behind form='norm'; "
         "form='sum_square' does not shrink with the resolution",
-        cost="2 b m numbers per tap beside the features",
+        cost="2 b m numbers per tap, 32 b m while they are summed",
         masks_ignored=False,
     )
 
@@ -94,7 +97,8 @@ class AT(DistillationLoss):
     ) -> None:
         super().__init__()
         expect_teacher(teacher, "at")
-        expect_positive(power, "power")
+        if power < 1:
+            raise ValueError(f"expected power >= 1, got {power}; below, the slope at zero is infinite")
         self.pairs = paired_taps(tap, student_tap, teacher_tap)
         self.requires = required_taps(self.pairs)
         self.power = power

@@ -155,6 +155,8 @@ class AttnFD(TeacherAdapted):
         stages = PRE_RELU_STAGES if pre_relu else STAGES
         self.pairs = named_pairs(taps, student_taps, teacher_taps) or known_pairs(stages, student, teacher)
         self.requires = required_taps(self.pairs)
+        if adapt_steps < 1:
+            raise ValueError(f"expected adapt_steps of at least 1, got {adapt_steps}; or set attention_of_teacher")
         channels = _channels(self.pairs, student, teacher)
         width = {"reduction": attention_reduction, "fewest_hidden": fewest_hidden}
         self.student_attention = nn.ModuleList(CBAM(own, **width) for own, _ in channels)
@@ -162,7 +164,7 @@ class AttnFD(TeacherAdapted):
         self.adapt_modules = nn.ModuleList(
             teacher_attention(attention_of_teacher, given, **width) for _, given in channels
         )
-        self.adapt_steps = _adapt_steps(attention_of_teacher, adapt_steps)
+        self.adapt_steps = adapt_steps if attention_of_teacher == "adapted" else 0
         if not train_channel_attention:
             for name, parameter in self.student_attention.named_parameters():
                 parameter.requires_grad_("perceptron" not in name)
@@ -244,11 +246,3 @@ def _channels(pairs: Sequence[TapPair], student: ModelInfo, teacher: ModelInfo) 
             raise ValueError(f"expected maps for `attnfd`, got a vector at {pair.student!r} or {pair.teacher!r}")
         found.append((own.channels, given.channels))
     return found
-
-
-def _adapt_steps(kind: TeacherAttention, steps: int) -> int:
-    if kind != "adapted":
-        return 0
-    if steps < 1:
-        raise ValueError(f"expected adapt_steps of at least 1, got {steps}; or choose another attention_of_teacher")
-    return steps

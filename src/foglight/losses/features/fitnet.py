@@ -15,6 +15,7 @@ from typing import ClassVar, Literal, final
 
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from foglight.functional.masking import taught_positions
 from foglight.functional.pooling import as_map
@@ -136,7 +137,7 @@ class FitNet(PixelLoss):
         feature = student.features[self.pair.student]
         ours: Tensor = self.regressor(as_map(feature))
         theirs = resize(as_map(target), ours.shape[2:], align_corners=False)
-        values = (ours - theirs).square().mean(1, keepdim=True)
+        values = F.mse_loss(ours, theirs, reduction="none").mean(1, keepdim=True)
         if feature.ndim == 2:
             values = values.flatten(1)
         valid = taught_positions(values, batch, mask_ignored=self.mask_ignored)

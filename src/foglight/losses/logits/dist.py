@@ -20,6 +20,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from foglight.functional.masking import taught_positions
+from foglight.functional.tempered import tempered
 from foglight.losses.base import Card, DistillationLoss
 from foglight.losses.expect import expect_positive, expect_same_classes, expect_teacher
 from foglight.losses.paired_logits import corners_of, paired_logits
@@ -142,8 +143,8 @@ class DIST(DistillationLoss):
             student, expect_teacher(teacher, "dist"), batch, corners=self.corners, grid=self.grid
         )
         valid = taught_positions(ours, batch, mask_ignored=True) if self.mask_ignored else None
-        student_mass = torch.softmax(ours / self.temperature, dim=1)
-        teacher_mass = torch.softmax(theirs.detach() / self.temperature, dim=1)
+        student_mass = torch.softmax(tempered(ours, self.temperature), dim=1)
+        teacher_mass = torch.softmax(tempered(theirs.detach(), self.temperature), dim=1)
         scale = self.temperature**2
         per_image = self.intra_scope == "image"
         return {

@@ -12,6 +12,7 @@ of n*n*d differences; points that coincide have distance zero (1e-6 in mdistille
 Cost: n*d + n^2 numbers and, of the n^3 angles, ANGLES_AT_ONCE at a time; no parameter. One process's own batch.
 """
 
+from collections.abc import Callable
 from typing import ClassVar, Final, final
 
 import torch
@@ -22,7 +23,7 @@ from torch.utils.checkpoint import checkpoint
 
 from foglight.functional.l2_normalise import SHORTEST, l2_normalise
 from foglight.functional.pooling import Points, as_points
-from foglight.functional.similarity import centred_gram, squared_distances
+from foglight.functional.similarity import Geometry, geometry
 from foglight.losses.base import Card, DistillationLoss
 from foglight.losses.expect import expect_positive, expect_teacher
 from foglight.losses.paired_taps import Taps, paired_taps
@@ -33,32 +34,28 @@ from foglight.types import Batch, ModelInfo, ModelOutput
 ANGLES_AT_ONCE: Final = 2**22
 
 
-def relative_distances(points: Float[Tensor, "n d"], *, squared: bool = False) -> Float[Tensor, "n n"]:
-    """Distances between all points over their mean.
+def relative_distances(squares: Float[Tensor, "n n"], *, squared: bool = False) -> Float[Tensor, "n n"]:
+    """Distances between all points over their mean, from squared distances.
 
-    >>> relative_distances(torch.tensor([[0.0], [2.0], [4.0]]))[0]
+    >>> relative_distances(torch.tensor([[0.0, 4.0, 16.0], [4.0, 0.0, 4.0], [16.0, 4.0, 0.0]]))[0]
     tensor([0.0000, 0.7500, 1.5000])
     """
-    distances = squared_distances(points)
-    if not squared:
-        apart = distances > 0
-        # The root has no slope at zero: coincident points take the other branch in both directions.
-        distances = torch.where(apart, torch.where(apart, distances, 1.0).sqrt(), 0.0)
-    pairs = max(len(points) * (len(points) - 1), 1)
+    distances = squares if squared else _where_apart(squares, torch.sqrt)
+    pairs = max(len(squares) * (len(squares) - 1), 1)
     return distances / (distances.sum() / pairs).clamp_min(SHORTEST)
 
 
-def distance_loss(
-    student: Float[Tensor, "n c"], teacher: Float[Tensor, "n d"], *, squared: bool = False
-) -> Float[Tensor, ""]:
+def distance_loss(student: Geometry, teacher: Geometry, *, squared: bool = False) -> Float[Tensor, ""]:
     """Mean Huber difference of relative distances."""
-    return F.smooth_l1_loss(relative_distances(student, squared=squared), relative_distances(teacher, squared=squared))
+    ours, theirs = (relative_distances(side.squares, squared=squared) for side in (student, teacher))
+    return F.smooth_l1_loss(ours, theirs)
 
 
-def angle_loss(student: Float[Tensor, "n c"], teacher: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
+def angle_loss(student: Geometry, teacher: Geometry) -> Float[Tensor, ""]:
     """Mean Huber difference of the cosines at every point between every two others."""
-    count = len(student)
-    sides = (*_gram_and_inverse(student), *_gram_and_inverse(teacher))
+    count = len(student.gram)
+    ours, theirs = (_where_apart(side.squares, torch.rsqrt) for side in (student, teacher))
+    sides = student.gram, ours, teacher.gram, theirs
     rows = max(ANGLES_AT_ONCE // count**2, 1)
     if rows >= count:
         return _angle_sum(slice(None), *sides) / count**3
@@ -70,11 +67,11 @@ def angle_loss(student: Float[Tensor, "n c"], teacher: Float[Tensor, "n d"]) -> 
     return torch.stack(sums).sum() / count**3
 
 
-def _gram_and_inverse(points: Float[Tensor, "n d"]) -> tuple[Float[Tensor, "n n"], Float[Tensor, "n n"]]:
-    """G, and one over every distance; zero between coincident points, whose difference has no direction."""
-    squares = squared_distances(points)
+def _where_apart(squares: Float[Tensor, "n n"], function: Callable[[Tensor], Tensor]) -> Float[Tensor, "n n"]:
+    """A function of the squared distance; zero, with a zero gradient, between points that coincide."""
     apart = squares > 0
-    return centred_gram(points), torch.where(apart, torch.where(apart, squares, 1.0).rsqrt(), 0.0)
+    # Both branches must be finite, or the backward pass multiplies zero by infinity.
+    return torch.where(apart, function(torch.where(apart, squares, 1.0)), 0.0)
 
 
 def _angle_sum(
@@ -150,15 +147,15 @@ class RKD(DistillationLoss):
     def forward(self, student: ModelOutput, teacher: ModelOutput | None, batch: Batch) -> dict[str, Tensor]:
         """Both differences, summed over taps."""
         teacher = expect_teacher(teacher, "rkd")
-        sets = [self._points(pair, student, teacher) for pair in self.pairs]
+        sides = [self._geometries(pair, student, teacher) for pair in self.pairs]
         return {
-            "rkd_distance": torch.stack([distance_loss(*both, squared=self.squared) for both in sets]).sum(),
-            "rkd_angle": torch.stack([angle_loss(*both) for both in sets]).sum(),
+            "rkd_distance": torch.stack([distance_loss(*both, squared=self.squared) for both in sides]).sum(),
+            "rkd_angle": torch.stack([angle_loss(*both) for both in sides]).sum(),
         }
 
-    def _points(
-        self, pair: TapPair, student: ModelOutput, teacher: ModelOutput
-    ) -> tuple[Float[Tensor, "n c"], Float[Tensor, "n d"]]:
+    def _geometries(self, pair: TapPair, student: ModelOutput, teacher: ModelOutput) -> tuple[Geometry, Geometry]:
         features = student.features[pair.student], teacher.features[pair.teacher].detach()
         ours, theirs = as_points(*features, self.points, grid=self.grid)
-        return (l2_normalise(ours), l2_normalise(theirs)) if self.l2_norm else (ours, theirs)
+        if self.l2_norm:
+            ours, theirs = l2_normalise(ours), l2_normalise(theirs)
+        return geometry(ours), geometry(theirs)
