@@ -95,7 +95,8 @@ def adapt_all(
     """
     teacher = distiller.teacher
     # A loss may hold another one: avatars hold the loss that they teach.
-    adapted = [loss for loss in distiller.terms.modules() if isinstance(loss, TeacherAdapted)]
+    losses = [loss for loss in distiller.terms.modules() if isinstance(loss, TeacherAdapted)]
+    adapted = [loss for loss in losses if loss.adapt_steps > 0]
     for index, loss in enumerate(adapted):
         if teacher is None:
             return

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from foglight.config.schema import Schedule
 from foglight.errors import NotFiniteError
-from foglight.losses.base import DistillationLoss, ReportsStatistics, Statistics
+from foglight.losses.base import DistillationLoss, ReportsStatistics, Statistics, TeacherAdapted
 from foglight.types import Batch, ModelInfo, ModelOutput, Requires, union
 
 Weight = float | Schedule
@@ -92,6 +92,14 @@ class Terms(nn.Module):
         if not self.specs:
             raise ValueError("expected a loss with a weight above 0, got none; raise a `weight:`")
         self.losses = nn.ModuleList(spec.build(student, teacher) for spec in self.specs)
+
+    def train(self, mode: bool = True) -> "Terms":
+        """As usual, but what was adapted on the teacher stays in eval: it is part of the frozen side now."""
+        super().train(mode)
+        for part in self.modules():
+            if isinstance(part, TeacherAdapted):
+                part.adapt_modules.eval()
+        return self
 
     @property
     def built(self) -> list[DistillationLoss]:

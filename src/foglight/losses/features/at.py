@@ -7,15 +7,16 @@ Source: Zagoruyko & Komodakis 2017, eq. 2; the mean of squares is their public c
 @ 893df54, as in mdistiller @ a08d46f and CIRKD `losses/at.py` @ dab64db; torchdistill @ 3e4373c has both forms.
 Changed: |f|^p also where p is odd; the larger map is pooled per axis, not to a square; `sum_square`.
 Because |Q| = 1, the mean of squares shrinks as 1/m: published weights run from 1000 (m = 1024) to 10000 (m = 8192).
-Cost: b*m numbers per network and CHANNELS_AT_ONCE*b*m while they are summed; no parameter.
+Cost: b*m numbers per network and 32*b*m while they are summed; no parameter.
 """
 
-from typing import ClassVar, Final, Literal, final
+from typing import ClassVar, Literal, final
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from foglight.functional.channel_mean import channel_mean
 from foglight.functional.l2_normalise import l2_normalise
 from foglight.functional.pooling import pool_to_smaller
 from foglight.losses.base import Card, DistillationLoss
@@ -25,7 +26,6 @@ from foglight.losses.tap_pairs import required_taps
 from foglight.types import Batch, ModelInfo, ModelOutput
 
 Form = Literal["mean_square", "sum_square", "norm"]
-CHANNELS_AT_ONCE: Final = 32
 
 
 def attention_map(feature: Float[Tensor, "b c *grid"], *, power: float = 2.0) -> Float[Tensor, "b m"]:
@@ -34,11 +34,8 @@ def attention_map(feature: Float[Tensor, "b c *grid"], *, power: float = 2.0) ->
     >>> attention_map(torch.tensor([[[[1.0, -1.0]], [[1.0, 1.0]]]]))
     tensor([[0.7071, 0.7071]])
     """
-    total = feature.new_zeros(len(feature), *feature.shape[2:])
-    # A few channels at a time: their powers stay in the cache, where a copy of the whole feature would not.
-    for channels in feature.split(CHANNELS_AT_ONCE, dim=1):
-        total = total + (channels.square() if power == 2 else channels.abs().pow(power)).sum(1)
-    return l2_normalise((total / feature.shape[1]).reshape(len(total), -1))
+    mean = channel_mean(torch.square if power == 2 else lambda values: values.abs().pow(power), feature)
+    return l2_normalise(mean.flatten(1))
 
 
 def attention_distance(

@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from foglight.functional.channel_mean import channel_mean
 from foglight.functional.masking import taught_positions
 from foglight.functional.pooling import as_map
 from foglight.functional.resize import resize
@@ -68,6 +69,10 @@ class Regressor(nn.Module):
     def forward(self, feature: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d out_h out_w"]:
         """What the teacher's feature should be."""
         return self.activation(self.batch_norm(self.convolution(feature)))
+
+
+def _squared_error(student: Tensor, teacher: Tensor) -> Tensor:
+    return F.mse_loss(student, teacher, reduction="none")
 
 
 @final
@@ -137,7 +142,7 @@ class FitNet(PixelLoss):
         feature = student.features[self.pair.student]
         ours: Tensor = self.regressor(as_map(feature))
         theirs = resize(as_map(target), ours.shape[2:], align_corners=False)
-        values = F.mse_loss(ours, theirs, reduction="none").mean(1, keepdim=True)
+        values = channel_mean(_squared_error, ours, theirs)
         if feature.ndim == 2:
             values = values.flatten(1)
         valid = taught_positions(values, batch, mask_ignored=self.mask_ignored)

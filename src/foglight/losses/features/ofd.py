@@ -8,7 +8,7 @@ of a channel, see `foglight.losses.margin`. Where both are silent (tau <= 0 and 
 Source: Heo et al. 2019 (overhaul), section 3; clovaai/overhaul-distillation `Segmentation/distiller.py` @ 76344a8.
 Changed: `margin: empirical` for taps whose last BatchNorm does not say what reaches the ReLU (a residual is added after
 it), averaged over what training has shown so far in this process; the teacher is in eval mode.
-Cost: per tap c_S*c_T + 2*c_T parameters and three maps of the teacher's channels.
+Cost: per tap c_S*c_T + 2*c_T parameters and two maps of the teacher's channels.
 """
 
 from collections.abc import Sequence
@@ -17,6 +17,7 @@ from typing import ClassVar, Final, Literal, final
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from foglight.functional.masking import taught_positions
 from foglight.functional.resize import resize
@@ -62,7 +63,8 @@ def partial_l2(
     counted = (student > target) | (target > 0)
     if valid is not None:
         counted = counted & valid.unsqueeze(1)
-    return torch.where(counted, student - target, 0.0).square().sum()
+    # Where nothing counts the student is its own target: one fused squared error, and no mask in the backward pass.
+    return F.mse_loss(student, torch.where(counted, target, student.detach()), reduction="sum")
 
 
 @final
@@ -89,7 +91,7 @@ class OFD(DistillationLoss):
         implementation="clovaai/overhaul-distillation Segmentation/distiller.py @ 76344a8",
         deviations="gamma of at least 1e-6; the margin of a residual tap may be measured; by default a network without "
         "a tap before ReLU gives the one after it (MobileNetV2: the stage's end, published code its next expansion)",
-        cost="per tap a c_S*c_T connector with BatchNorm and three maps of b*c_T*h*w",
+        cost="per tap a c_S*c_T connector with BatchNorm and two maps of b*c_T*h*w",
         masks_ignored=False,
     )
 

@@ -24,6 +24,7 @@ from torch.nn import functional as F
 from foglight.functional.label_grid import label_on_grid
 from foglight.functional.masking import at_label, taught_positions
 from foglight.functional.resize import resize_label
+from foglight.functional.tempered import tempered
 from foglight.losses.base import Card, PixelLoss, PixelMap, Statistics
 from foglight.losses.expect import expect_positive, expect_same_classes, expect_teacher
 from foglight.losses.paired_logits import corners_of, paired_logits
@@ -62,7 +63,7 @@ def clip_wrong_mass(
     log_received = at_label(log_probability, receiver)
     heavier = torch.where(wrong, (log_received.exp() + moved).log(), log_received)
     lighter = torch.where(wrong, log_lead + torch.log1p(-moved / lead), log_lead)
-    clipped = log_probability.scatter(1, receiver.unsqueeze(1).long(), heavier).scatter(1, leader, lighter)
+    clipped = log_probability.scatter(1, receiver.unsqueeze(1).long(), heavier).scatter_(1, leader, lighter)
     return clipped, moved
 
 
@@ -141,7 +142,8 @@ class CUD(PixelLoss):
         self.border_band = border_band
         self.mask_ignored = mask_ignored
         self.grid: Grid = grid
-        self._figures: Tensor | None = None
+        # Figures are worked out only when they are asked for.
+        self._observed: tuple[Tensor, Tensor, Tensor, Tensor] | None = None
 
     def pixel_maps(self, student: ModelOutput, teacher: ModelOutput | None, batch: Batch) -> dict[str, PixelMap]:
         """The divergence per class and pixel."""
@@ -149,22 +151,32 @@ class CUD(PixelLoss):
             student, expect_teacher(teacher, "cud"), batch, corners=self.corners, grid=self.grid
         )
         log_target = self._target(theirs.detach(), batch)
-        log_student = torch.log_softmax(ours / self.temperature, dim=1)
-        values = self.temperature**2 * log_target.exp() * (log_target - log_student)
+        log_student = torch.log_softmax(tempered(ours, self.temperature), dim=1)
+        values = log_target.exp() * (log_target - log_student)
+        if self.temperature != 1:
+            values = values * self.temperature**2
         valid = taught_positions(values, batch, mask_ignored=self.mask_ignored)
         return {"cud": PixelMap(values, valid, valid.sum().clamp(min=1).to(values.dtype), "class")}
 
     def statistics(self) -> Statistics:
         """Of the last forward: share of labelled pixels that were wrong, mass moved there, share where y then led."""
-        if self._figures is None:
+        if self._observed is None:
             return Statistics()
-        return Statistics(dict(zip(("wrong_frac", "mean_delta", "overtake_frac"), self._figures.tolist(), strict=True)))
+        clipped, moved, label, valid = self._observed
+        wrong = moved > 0
+        count = wrong.sum().clamp(min=1)
+        figures = {
+            "wrong_frac": wrong.sum() / valid.sum().clamp(min=1),
+            "mean_delta": moved.sum() / count,
+            "overtake_frac": (wrong & (clipped.argmax(dim=1) == label)).sum() / count,
+        }
+        return Statistics({name: figure.item() for name, figure in figures.items()})
 
     @torch.no_grad()
     def _target(self, logits: Float[Tensor, "b k *grid"], batch: Batch) -> Float[Tensor, "b k *grid"]:
         """The logarithm of q, at the training temperature."""
-        tempered = self.teacher_temperature * (1.0 if self.clip_at_one else self.temperature)
-        log_probability = torch.log_softmax(logits / tempered, dim=1)
+        temperature = self.teacher_temperature * (1.0 if self.clip_at_one else self.temperature)
+        log_probability = torch.log_softmax(tempered(logits, temperature), dim=1)
         label, valid = label_on_grid(logits, batch)
         if self.border_band and batch.label is not None and batch.label.ndim == 3:
             valid = valid & ~resize_label(near_border(batch.label, self.border_band), logits.shape[2:])
@@ -172,10 +184,7 @@ class CUD(PixelLoss):
         clipped, moved = clip_wrong_mass(
             log_probability, label, valid, eta=self.eta, margin=self.margin, receiver=receiver
         )
-        wrong = moved.squeeze(1) > 0
-        overtaken = wrong & (clipped.argmax(dim=1) == label)
-        shares = (wrong.sum() / valid.sum().clamp(min=1), moved.sum() / wrong.sum().clamp(min=1))
-        self._figures = torch.stack([*shares, overtaken.sum() / wrong.sum().clamp(min=1)])
+        self._observed = (clipped, moved.squeeze(1), label, valid)
         return torch.log_softmax(clipped / self.temperature, dim=1) if self.clip_at_one else clipped
 
     def _random_class(self, log_probability: Float[Tensor, "b k *grid"], batch: Batch) -> Int[Tensor, "b *grid"]:

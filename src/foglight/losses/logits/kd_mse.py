@@ -14,6 +14,7 @@ from typing import ClassVar, final
 
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional as F
 
 from foglight.functional.masking import taught_positions
 from foglight.losses.base import Card, PixelLoss, PixelMap
@@ -31,10 +32,10 @@ def logit_square(
     >>> logit_square(torch.tensor([[3.0, 1.0]]), torch.zeros(1, 2), centred=True)
     tensor([[1., 1.]])
     """
+    if not centred:
+        return F.mse_loss(student, teacher.detach(), reduction="none")
     difference = student - teacher.detach()
-    if centred:
-        difference = difference - difference.mean(dim=1, keepdim=True)
-    return difference.square()
+    return (difference - difference.mean(dim=1, keepdim=True)).square()
 
 
 @final

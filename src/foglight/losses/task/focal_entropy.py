@@ -20,7 +20,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from foglight.functional.binary import at_least_two_classes
-from foglight.functional.cross_entropy import cross_entropy_at_label_grid, cross_entropy_map
+from foglight.functional.cross_entropy import cross_entropy_at_label_grid
 from foglight.functional.entropy import entropy
 from foglight.functional.masking import at_label, legal_label
 from foglight.functional.resize import resize
@@ -110,7 +110,7 @@ class FocalEntropy(PixelLoss):
             return PixelMap(values, valid, denominator, "none", label=legal, weighted=weighted)
 
         logits = resize(at_least_two_classes(student.logits), label.shape[1:], align_corners=self.align_corners)
-        maps = {"focal_entropy": pixel_map(self._values(logits, label, legal, ignored), weighted=True)}
+        maps = {"focal_entropy": pixel_map(self._values(logits, legal), weighted=True)}
         if student.auxiliary and self.auxiliary_weight:
             heads = [
                 cross_entropy_at_label_grid(
@@ -125,15 +125,12 @@ class FocalEntropy(PixelLoss):
         self,
         logits: Float[Tensor, "b k *grid"],
         label: Int[Tensor, "b *grid"],
-        legal: Int[Tensor, "b *grid"],
-        ignore_index: int,
     ) -> Float[Tensor, "b 1 *grid"]:
         log_probability = torch.log_softmax(logits, dim=1)
-        hard, wrong = difficulty(log_probability, legal, gamma=self.gamma, cap=self.cap)
-        # A log-softmax of log-probabilities is itself, so the plain cross-entropy is read off them.
-        values = cross_entropy_map(
-            log_probability, label, ignore_index=ignore_index, label_smoothing=self.label_smoothing
-        )
+        hard, wrong = difficulty(log_probability, label, gamma=self.gamma, cap=self.cap)
+        values = -at_label(log_probability, label)
+        if self.label_smoothing:
+            values = torch.lerp(values, -log_probability.mean(dim=1, keepdim=True), self.label_smoothing)
         if self.factor != "one":
             values = values * (hard if self.factor == "w" else 1 + hard)
         if not self.entropy_weight:
