@@ -57,6 +57,8 @@ def cirkd_memory(loss: Any, student: ModelOutput, teacher: ModelOutput, batch: B
 
 def cirkd_channel(loss: Any, student: ModelOutput, teacher: ModelOutput, batch: Batch) -> Tensor:
     ours, theirs = (F.avg_pool2d(feature, loss.pool) for feature in of(loss, student, teacher))
+    if ours.shape[2:] != loss.grid:
+        ours, theirs = (F.interpolate(feature, loss.grid, mode="bilinear") for feature in (ours, theirs))
     ours, theirs = F.normalize(loss.projector(ours).flatten(2), dim=2), F.normalize(theirs.flatten(2), dim=2)
     channels = theirs.flatten(0, 1)
     order = loss.draw(batch, {"store": channels.shape[:1]})["store"]

@@ -6,27 +6,24 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from foglight.losses.tap_pairs import TapPair
 from foglight.types import Batch, ModelOutput
 
 FORMS: Final = ("fitnet", "at", "ofd", "ickd", "vid", "lad", "arfd", "maskd", "pad", "avatar")
 
 
-def pair(loss: Any, student: ModelOutput, teacher: ModelOutput) -> tuple[Tensor, Tensor]:
-    (taps,) = [loss.pair] if "pair" in vars(loss) else loss.pairs
-    return student.features[taps.student], teacher.features[taps.teacher]
-
-
-def tapped(loss: Any, student: ModelOutput, teacher: ModelOutput) -> tuple[Tensor, Tensor]:
-    return student.features[loss.taps[0]], teacher.features[loss.taps[1]]
+def read(taps: tuple[str, str] | TapPair, student: ModelOutput, teacher: ModelOutput) -> tuple[Tensor, Tensor]:
+    ours, theirs = (taps.student, taps.teacher) if isinstance(taps, TapPair) else taps
+    return student.features[ours], teacher.features[theirs]
 
 
 def fitnet(loss: Any, student: ModelOutput, teacher: ModelOutput, batch: Batch) -> Tensor:
-    ours, theirs = pair(loss, student, teacher)
+    ours, theirs = read(loss.pair, student, teacher)
     return F.mse_loss(loss.regressor(ours), theirs)
 
 
 def at(loss: Any, student: ModelOutput, teacher: ModelOutput, batch: Batch) -> Tensor:
-    ours, theirs = (F.normalize(feature.pow(2).mean(1).flatten(1)) for feature in pair(loss, student, teacher))
+    ours, theirs = (F.normalize(feature.pow(2).mean(1).flatten(1)) for feature in read(loss.pairs[0], student, teacher))
     return (ours - theirs).pow(2).mean()
 
 
@@ -36,26 +33,26 @@ def ofd(loss: Any, student: ModelOutput, teacher: ModelOutput, batch: Batch) -> 
         ours, theirs = connector(student.features[taps.student]), teacher.features[taps.teacher]
         target = torch.max(theirs, margin.margin.to(theirs)[:, None, None])
         squares = F.mse_loss(ours, target, reduction="none")
-        total = total + (squares * ((ours > theirs) | (target > 0)).to(ours.dtype)).sum() / divisor
+        total = total + (squares * ((ours > target) | (target > 0)).to(ours.dtype)).sum() / divisor
     return loss.scale / len(student.logits) * total
 
 
 def ickd(loss: Any, student: ModelOutput, teacher: ModelOutput, batch: Batch) -> Tensor:
-    ours, theirs = pair(loss, student, teacher)
+    ours, theirs = read(loss.pair, student, teacher)
     ours, theirs = loss.connector(ours).flatten(2), theirs.flatten(2)
     ours, theirs = (F.normalize(feature @ feature.transpose(1, 2), dim=2) for feature in (ours, theirs))
     return (ours - theirs).pow(2).sum() / ours.shape[:2].numel()
 
 
 def vid(loss: Any, student: ModelOutput, teacher: ModelOutput, batch: Batch) -> Tensor:
-    ours, theirs = pair(loss, student, teacher)
+    ours, theirs = read(loss.pairs[0], student, teacher)
     (head,) = loss.heads
     variance = (torch.log(1 + torch.exp(head.pre_variance)) + 1e-5)[:, None, None]
     return 0.5 * ((head.regressor(ours) - theirs).pow(2) / variance + variance.log()).mean()
 
 
 def lad(loss: Any, student: ModelOutput, teacher: ModelOutput, batch: Batch) -> Tensor:
-    ours, theirs = pair(loss, student, teacher)
+    ours, theirs = read(loss.pair, student, teacher)
     return (1 - F.cosine_similarity(loss.connector(ours), theirs)).mean()
 
 
@@ -72,7 +69,7 @@ def hsic(first: Tensor, second: Tensor) -> Tensor:
 
 
 def arfd(loss: Any, student: ModelOutput, teacher: ModelOutput, batch: Batch) -> Tensor:
-    ours, theirs = pair(loss, student, teacher)
+    ours, theirs = read(loss.pairs[0], student, teacher)
     ours = loss.student_align[0](ours)
     theirs = F.relu(F.batch_norm(theirs, None, None, training=True))
     ours, theirs = (k @ k.transpose(1, 2) for k in map(recalibrated, (ours, theirs)))
@@ -80,7 +77,7 @@ def arfd(loss: Any, student: ModelOutput, teacher: ModelOutput, batch: Batch) ->
 
 
 def maskd(loss: Any, student: ModelOutput, teacher: ModelOutput, batch: Batch) -> Tensor:
-    ours, theirs = tapped(loss, student, teacher)
+    ours, theirs = read(loss.taps, student, teacher)
     ours = loss.connector(ours)
     masks = torch.sigmoid(torch.einsum("nc,bchw->bnhw", loss.tokens.vectors, theirs)).unsqueeze(2)
     squares = (masks * ours.unsqueeze(1) - masks * theirs.unsqueeze(1)).pow(2)
@@ -89,14 +86,14 @@ def maskd(loss: Any, student: ModelOutput, teacher: ModelOutput, batch: Batch) -
 
 
 def pad(loss: Any, student: ModelOutput, teacher: ModelOutput, batch: Batch) -> Tensor:
-    ours, theirs = tapped(loss, student, teacher)
+    ours, theirs = read(loss.taps, student, teacher)
     ours = loss.connector(ours)
     log_variance = loss.variance(ours).clamp(-loss.bound, loss.bound)
     return ((theirs - ours).pow(2) / (1e-6 + log_variance.exp()) + log_variance).mean()
 
 
 def avatar(loss: Any, student: ModelOutput, teacher: ModelOutput, batch: Batch) -> Tensor:
-    ours, theirs = tapped(loss, student, teacher)
+    ours, theirs = read(loss.taps, student, teacher)
     drawn = loss.draw(batch, {"dropout 0": tuple(theirs.shape)})["dropout 0"]
     perturbed = theirs * (drawn >= loss.rate) / (1 - loss.rate)
     ours, theirs = loss.student_norm(loss.connector(ours)).flatten(2), loss.teacher_norm(perturbed).flatten(2)

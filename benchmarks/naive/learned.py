@@ -8,20 +8,20 @@ from torch.nn import functional as F
 
 from foglight.functional.normal import standard_normal
 from foglight.types import Batch, ModelOutput
-from naive.features import pair, tapped
+from naive.features import read
 
 FORMS: Final = ("ft", "mgd", "attnfd", "diffkd")
 
 
 def ft(loss: Any, student: ModelOutput, teacher: ModelOutput, batch: Batch) -> Tensor:
-    ours, theirs = pair(loss, student, teacher)
+    ours, theirs = read(loss.pair, student, teacher)
     with torch.no_grad():
         theirs = loss.paraphraser.encoder(theirs)
     return (F.normalize(loss.translator(ours).flatten(1)) - F.normalize(theirs.flatten(1))).abs().mean()
 
 
 def mgd(loss: Any, student: ModelOutput, teacher: ModelOutput, batch: Batch) -> Tensor:
-    ours, theirs = tapped(loss, student, teacher)
+    ours, theirs = read(loss.taps, student, teacher)
     ours = loss.connector(ours)
     drawn = loss.draw(batch, {"mask": (len(ours), 1, *ours.shape[2:])})["mask"]
     visible = ours * torch.where(drawn > 1 - loss.mask_ratio, 0, 1)
@@ -42,7 +42,7 @@ def attnfd(loss: Any, student: ModelOutput, teacher: ModelOutput, batch: Batch) 
 
 
 def diffkd(loss: Any, student: ModelOutput, teacher: ModelOutput, batch: Batch) -> Tensor:
-    ours, theirs = tapped(loss, student, teacher)
+    ours, theirs = read(loss.taps, student, teacher)
     encoded = loss.encoder(theirs)
     reconstruction, target = F.mse_loss(loss.decoder(encoded), theirs), encoded.detach()
     ours = loss.connector(ours)

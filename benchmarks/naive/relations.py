@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from foglight.types import Batch, ModelOutput
-from naive.features import pair
+from naive.features import read
 from naive.logits import on_grid
 
 FORMS: Final = ("sp", "rkd", "nst", "skd_pairwise", "ifvd", "dsd", "cirkd_minibatch")
@@ -19,13 +19,13 @@ def of(loss: Any, student: ModelOutput, teacher: ModelOutput) -> tuple[Tensor, T
 
 
 def sp(loss: Any, student: ModelOutput, teacher: ModelOutput, batch: Batch) -> Tensor:
-    ours, theirs = (feature.flatten(1) for feature in pair(loss, student, teacher))
+    ours, theirs = (feature.flatten(1) for feature in read(loss.pairs[0], student, teacher))
     return (F.normalize(ours @ ours.T) - F.normalize(theirs @ theirs.T)).pow(2).mean()
 
 
 def rkd(loss: Any, student: ModelOutput, teacher: ModelOutput, batch: Batch) -> Tensor:
     distances, angles = [], []
-    for feature in pair(loss, student, teacher):
+    for feature in read(loss.pairs[0], student, teacher):
         cells = F.adaptive_avg_pool2d(feature, loss.grid)
         points = cells.flatten(2).transpose(1, 2).flatten(0, 1)
         differences = points[None] - points[:, None]
@@ -37,7 +37,7 @@ def rkd(loss: Any, student: ModelOutput, teacher: ModelOutput, batch: Batch) -> 
 
 
 def nst(loss: Any, student: ModelOutput, teacher: ModelOutput, batch: Batch) -> Tensor:
-    ours, theirs = (F.normalize(feature.flatten(2), dim=2) for feature in pair(loss, student, teacher))
+    ours, theirs = (F.normalize(feature.flatten(2), dim=2) for feature in read(loss.pairs[0], student, teacher))
 
     def kernel(first: Tensor, second: Tensor) -> Tensor:
         return (first[:, :, None] * second[:, None]).sum(3).pow(2).mean((1, 2))
@@ -46,9 +46,8 @@ def nst(loss: Any, student: ModelOutput, teacher: ModelOutput, batch: Batch) -> 
 
 
 def skd_pairwise(loss: Any, student: ModelOutput, teacher: ModelOutput, batch: Batch) -> Tensor:
-    ours, theirs = (
-        F.normalize(F.max_pool2d(feature, loss.pool, ceil_mode=True).flatten(2)) for feature in of(loss, student, teacher)
-    )
+    nodes = (F.max_pool2d(feature, loss.pool, ceil_mode=True) for feature in of(loss, student, teacher))
+    ours, theirs = (F.normalize(feature.flatten(2)) for feature in nodes)
     return (ours.transpose(1, 2) @ ours - theirs.transpose(1, 2) @ theirs).pow(2).mean()
 
 

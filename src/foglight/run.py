@@ -19,6 +19,7 @@ from foglight.atomic import write_json
 from foglight.config.build import Data, build_data, build_model, build_specs, build_student, micro_batches, whole_images
 from foglight.config.presets import expand
 from foglight.config.schema import RunConfig
+from foglight.data.cached import CachedDataset
 from foglight.engine.checkpoint import network_hash
 from foglight.engine.distiller import Distiller, freeze
 from foglight.engine.evaluate import evaluate
@@ -83,7 +84,7 @@ def run(
     student, teacher = _networks(config, student, teacher, data.train.info.num_classes, trust=trust)
     teacher_hash = None if teacher is None else network_hash(freeze(teacher))
     distiller = _build_distiller(config, student, teacher, data)
-    for note in (*data.train.info.notes, *(f"{name}: weight 0, left out" for name in distiller.terms.left_out)):
+    for note in _notes(data, student, teacher, distiller):
         progress.note(note)
     steps = _before_training(config, output, distiller, teacher_hash, data, progress)
     start = time.perf_counter()
@@ -115,6 +116,20 @@ def _networks(
     if teacher is not None:
         _require_classes("teacher", teacher, num_classes)
     return student, teacher
+
+
+def _notes(data: Data, student: Network, teacher: Network | Ensemble | None, distiller: Distiller) -> Iterator[str]:
+    """What a person should know before the first step."""
+    yield from data.train.info.notes
+    parts = (data.train, data.tune, data.report)
+    cached = sum(part.expected_nbytes for part in parts if isinstance(part, CachedDataset))
+    if cached:
+        yield f"cache: decoded frames will take {cached / 1e6:.0f} MB of memory"
+    yield f"student {student.name}: {student.weights_source}"
+    if isinstance(teacher, Network):
+        yield f"teacher {teacher.name}: {teacher.weights_source}"
+    for name in distiller.terms.left_out:
+        yield f"{name}: weight 0, left out"
 
 
 def _before_training(

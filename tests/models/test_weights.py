@@ -83,7 +83,7 @@ def _other(folder: Path) -> Path:
 
 
 def test_wrong_names_and_combinations_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="did you mean lite_s"):
+    with pytest.raises(ConfigurationError, match="did you mean 'lite_s'"):
         load_network("lite_sx", num_classes=4)
     with pytest.raises(ConfigurationError, match="number of classes is not known"):
         load_network("lite_s")

@@ -16,6 +16,7 @@ def distill(
     recipe: options.Recipe = None,
     teacher: options.TeacherName = None,
     student: options.StudentName = None,
+    weights: options.Weights = None,
     data: options.DataName = None,
     root: options.Root = None,
     split: options.Split = None,
@@ -41,8 +42,8 @@ def distill(
     from foglight.commands.scored_run import run_and_show
 
     given = run_options(
-        student=student, teacher=teacher, data=data, root=root, split=split, unlabeled=unlabeled, method=method,
-        steps=steps, samples=samples, seconds=seconds, seed=seed, fast=fast, device=device, allow=allow,
+        student=student, weights=weights, teacher=teacher, data=data, root=root, split=split, unlabeled=unlabeled,
+        method=method, steps=steps, samples=samples, seconds=seconds, seed=seed, fast=fast, device=device, allow=allow,
         no_preflight=no_preflight,
     )  # fmt: skip
     words_of_run = RunWords(words or (), recipe, given, overrides or (), default_method="fog")

@@ -27,6 +27,9 @@ Seed = Annotated[int | None, Option("--seed", help="Of data order, augmentation 
 RunFolder = Annotated[Path | None, Option("--output", "-o", help="Run folder; by default runs/NAME of this very run.")]
 Unlabeled = Annotated[Path | None, Option("--unlabeled", help="A folder of images without masks: teacher terms only.")]
 Set = Annotated[list[str] | None, Option("--set", metavar="KEY=VALUE", help="A dotted override; may be repeated.")]
+Weights = Annotated[
+    Path | None, Option("--weights", help="The student's first weights; public CIRKD-family files are converted.")
+]
 Fast = Annotated[bool, Option("--fast", help="bf16 and channels_last; the teacher's BatchNorm folded.")]
 Device = Annotated[str | None, Option("--device", help="auto (the default), cpu or cuda.")]
 Allow = Annotated[list[str] | None, Option("--allow", metavar="NAME", help="Lift one refusal of the preflight.")]

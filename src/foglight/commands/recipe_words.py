@@ -59,6 +59,7 @@ def read_words(words: RunWords) -> tuple[RunConfig, Path]:
 def run_options(
     *,
     student: str | None,
+    weights: Path | None,
     teacher: str | None,
     data: str | None,
     root: Path | None,
@@ -78,6 +79,7 @@ def run_options(
     given = {"steps": steps, "samples": samples, "seconds": seconds}
     return {
         "student.name": student,
+        "student.weights": None if weights is None else str(weights),
         "teacher.name": teacher,
         "data.name": data,
         "data.root": None if root is None else str(root),

@@ -15,6 +15,7 @@ def train(
     words: options.Words = None,
     recipe: options.Recipe = None,
     student: options.StudentName = None,
+    weights: options.Weights = None,
     data: options.DataName = None,
     root: options.Root = None,
     split: options.Split = None,
@@ -39,7 +40,8 @@ def train(
     from foglight.commands.scored_run import run_and_show
 
     given = run_options(
-        student=student, teacher=None, data=data, root=root, split=split, unlabeled=None, method=method, steps=steps,
+        student=student, weights=weights, teacher=None, data=data, root=root, split=split, unlabeled=None,
+        method=method, steps=steps,
         samples=samples, seconds=seconds, seed=seed, fast=fast, device=device, allow=allow, no_preflight=no_preflight,
     )  # fmt: skip
     words_of_run = RunWords(words or (), recipe, given, overrides or (), default_method="ce")

@@ -39,13 +39,30 @@ class Published(Section):
         kappa: of the pixel weight.
         m: of the pixel weight.
         weights: by loss name, the weight that differs on this data set.
+        options: by loss name, the options that differ there; the preset's other options stay.
         source: where it is printed, and what else that run changed.
     """
 
     kappa: NonNegative | None = None
     m: NonNegative | None = None
     weights: dict[str, Weight] = Field(default_factory=dict)
+    options: dict[str, dict[str, Any]] = Field(default_factory=dict)
     source: str
+
+    def over(self, below: "Published | None") -> "Published":
+        """This, and what it leaves open from what is published more generally."""
+        if below is None:
+            return self
+        return Published(
+            kappa=below.kappa if self.kappa is None else self.kappa,
+            m=below.m if self.m is None else self.m,
+            weights={**below.weights, **self.weights},
+            options={
+                name: {**below.options.get(name, {}), **self.options.get(name, {})}
+                for name in {**below.options, **self.options}
+            },
+            source=f"{below.source}; {self.source}",
+        )
 
 
 @final
@@ -73,16 +90,18 @@ class Preset(Section):
     data: dict[str, dict[str, Published]] = Field(default_factory=dict)
 
     def published(self, data: str, student: str) -> Published | None:
-        """What was published for that data set and student, or None.
+        """What was published for that data set and student, the nearest architecture over the more general; or None.
 
         >>> load_method("fotf").published("camvid", "deeplabv3_r18").kappa
         10.0
         """
+        found: Published | None = None
         by_architecture = self.data.get(data, {})
-        for architecture, published in by_architecture.items():
-            if student == architecture or student.startswith(f"{architecture}_"):
-                return published
-        return by_architecture.get(_ANY_ARCHITECTURE)
+        # `any`, then `deeplabv3`, then `deeplabv3_r18`: a longer name says more about the student.
+        for architecture in sorted(by_architecture, key=lambda name: (name != _ANY_ARCHITECTURE, len(name))):
+            if architecture == _ANY_ARCHITECTURE or f"{student}_".startswith(f"{architecture}_"):
+                found = by_architecture[architecture].over(found)
+        return found
 
     def losses(self, data: str, student: str) -> tuple[LossConfig, ...]:
         """The terms, with the constants of that data set and student where there are any."""
@@ -181,11 +200,12 @@ def _lay(overlay: Overlay, method: Preset, name: str) -> Preset:
         else term
         for term in method.terms
     )
-    published: dict[str, dict[str, Published]] = {name: dict(by_name) for name, by_name in method.data.items()}
+    published: dict[str, dict[str, Published]] = {data: dict(known) for data, known in method.data.items()}
     for data, by_architecture in overlay.data.items():
         for architecture, by_method in by_architecture.items():
             if method.name in by_method:
-                published.setdefault(data, {})[architecture] = by_method[method.name]
+                known = published.setdefault(data, {})
+                known[architecture] = by_method[method.name].over(known.get(architecture))
     return Preset(
         name=name,
         title=f"{overlay.title}; over {method.name}",
@@ -199,8 +219,9 @@ def _lay(overlay: Overlay, method: Preset, name: str) -> Preset:
 
 
 def _with(published: Published, term: LossConfig) -> LossConfig:
-    if term.name in published.weights:
-        term = term.model_copy(update={"weight": published.weights[term.name]})
+    weight = published.weights.get(term.name, term.weight)
+    options = {**term.options, **published.options.get(term.name, {})}
+    term = term.model_copy(update={"weight": weight, "options": options})
     if term.pixel_weight is None:
         return term
     given = {key: value for key in ("kappa", "m") if (value := getattr(published, key)) is not None}

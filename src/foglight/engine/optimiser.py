@@ -25,12 +25,14 @@ class ParameterSettings:
         parameters: of this group alone.
         learning_rate_multiple: of the run's learning rate.
         clip_norm: of this group's own gradient, None where only the run's clipping holds.
+        weight_decay: of this group, None for the run's.
     """
 
     name: str
     parameters: tuple[nn.Parameter, ...]
     learning_rate_multiple: float = 1.0
     clip_norm: float | None = None
+    weight_decay: float | None = None
 
 
 def parameter_settings(
@@ -52,7 +54,8 @@ def parameter_settings(
         elsewhere = {id(parameter) for parameter in _owned_elsewhere(loss)}
         for group in loss.optimiser_groups():
             own = tuple(p for p in group.parameters if p.requires_grad and id(p) not in elsewhere)
-            groups.append(ParameterSettings(type(loss).__name__, own, group.learning_rate_multiple, group.clip_norm))
+            settings = (group.learning_rate_multiple, group.clip_norm, group.weight_decay)
+            groups.append(ParameterSettings(type(loss).__name__, own, *settings))
     groups = [group for group in groups if group.parameters]
     expected = list(trainable.values())
     for loss in losses:
@@ -89,6 +92,7 @@ def build_optimiser(groups: Sequence[ParameterSettings], config: OptimConfig) ->
             "params": list(group.parameters),
             "lr": config.lr * group.learning_rate_multiple,
             "base_lr": config.lr * group.learning_rate_multiple,
+            "weight_decay": config.weight_decay if group.weight_decay is None else group.weight_decay,
         }
         for group in groups
     ]

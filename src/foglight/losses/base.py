@@ -61,11 +61,13 @@ class ParameterGroup:
         parameters: each belongs to exactly one group.
         learning_rate_multiple: of the run's learning rate.
         clip_norm: largest gradient norm of this group, None for no clipping.
+        weight_decay: of this group, None for the run's.
     """
 
     parameters: tuple[nn.Parameter, ...]
     learning_rate_multiple: float = 1.0
     clip_norm: float | None = None
+    weight_decay: float | None = None
 
 
 class DistillationLoss(nn.Module, ABC):

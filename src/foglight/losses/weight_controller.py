@@ -15,11 +15,12 @@ from itertools import pairwise
 from typing import Final, Literal, final
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from foglight.functional.entropy import entropy
+from foglight.functional.masking import at_label
 
 # Bytes of activations that are kept for the backward pass; maps on the head's grid fit in.
 BUDGET: Final = 64 * 2**20
@@ -40,6 +41,27 @@ def omega_of(log_probability: Float[Tensor, "b k *grid"], omega: Omega) -> Float
             return entropy(log_probability)
         case "both":
             return torch.cat([log_probability.exp(), entropy(log_probability)], dim=1)
+
+
+def mean_over_others(values: Float[Tensor, "b k *grid"], label: Int[Tensor, "b *grid"]) -> Float[Tensor, "b 1 *grid"]:
+    """The mean over all classes but the label's.
+
+    >>> mean_over_others(torch.tensor([[9.0, 1.0, 3.0]]), torch.tensor([0]))
+    tensor([[2.]])
+    """
+    return (values.sum(dim=1, keepdim=True) - at_label(values, label)) / (values.shape[1] - 1)
+
+
+def budget_scale(
+    per_pixel: Float[Tensor, "b 1 *grid"], valid: Bool[Tensor, "b *grid"], *, budget: float
+) -> Float[Tensor, ""]:
+    """What makes the mean of these weights over the valid pixels the budget; one where no pixel is valid.
+
+    >>> budget_scale(torch.tensor([[1.0], [3.0]]), torch.tensor([True, True]), budget=4.0)
+    tensor(2.)
+    """
+    total = torch.where(valid.unsqueeze(1), per_pixel, 0.0).sum()
+    return torch.where(total > 0, budget * valid.sum() / torch.where(total > 0, total, 1.0), 1.0)
 
 
 @final

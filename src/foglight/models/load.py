@@ -68,8 +68,8 @@ def load_network(
         source = load_pretrained_backbone(module, name)
     if weights is not None:
         file = read_weights(weights, trust=trust)
-        own_normalisation = _load_file(module, file, own_normalisation)
-        source = file.source
+        own_normalisation, report = _load_file(module, file, own_normalisation)
+        source = f"{file.source} ({report})"
     if align_corners is not None:
         module.align_corners = align_corners
     measured = _measured_classes(module) if num_classes is None else num_classes
@@ -109,15 +109,18 @@ def _registered(name: str, num_classes: int | None, options: Mapping[str, Any]) 
     return build_module(name, num_classes=num_classes, options=options)
 
 
-def _load_file(module: SegmentationModule, file: WeightsFile, normalisation: Normalisation) -> Normalisation:
+def _load_file(
+    module: SegmentationModule, file: WeightsFile, normalisation: Normalisation
+) -> tuple[Normalisation, str]:
+    """The normalisation that goes with the file, and a report of its keys."""
     # The user's own file has the names of the user's own module.
     target = module.inner if isinstance(module, OwnModule) and not _wrapped(file) else module
     public = {"layer1.0.conv1.weight", "pretrained.layer1.0.conv1.weight"} & file.state.keys()
     if public and not isinstance(module, OwnModule):
-        load_public_checkpoint(module, file.state, source=str(file.path))
-        return (PUBLIC_MEAN, PUBLIC_STD)
+        report = load_public_checkpoint(module, file.state, source=str(file.path))
+        return (PUBLIC_MEAN, PUBLIC_STD), f"converted: {report}"
     load_strictly(target, file.state, source=str(file.path))
-    return normalisation
+    return normalisation, f"{len(file.state)} keys, every one of them fits"
 
 
 def _wrapped(file: WeightsFile) -> bool:

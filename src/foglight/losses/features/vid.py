@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from foglight.functional.pooling import as_map, pool_to_smaller
-from foglight.losses.base import Card, DistillationLoss
+from foglight.losses.base import Card, DistillationLoss, ParameterGroup
 from foglight.losses.expect import expect_positive, expect_teacher
 from foglight.losses.paired_taps import Taps, paired_taps
 from foglight.losses.tap_pairs import required_taps
@@ -131,3 +131,10 @@ class VID(DistillationLoss):
             features = pool_to_smaller(student.features[pair.student], teacher.features[pair.teacher].detach())
             values.append(head(*features))
         return {"vid": torch.stack(values).sum()}
+
+    def optimiser_groups(self) -> list[ParameterGroup]:
+        """The variances are not decayed: that would pull every one of them towards softplus(0)."""
+        parameters = dict(self.named_parameters())
+        variances = tuple(parameter for name, parameter in parameters.items() if name.endswith("pre_variance"))
+        regressors = tuple(parameter for name, parameter in parameters.items() if not name.endswith("pre_variance"))
+        return [ParameterGroup(regressors), ParameterGroup(variances, weight_decay=0.0)]

@@ -11,7 +11,7 @@ itself was not read, no code is public, and everything dense is ours. Where the 
 `focal_entropy` (CUD's first stage) instead of setting kappa.
 Ours: no label (unlabelled or ignored pixels, the band at a border) leaves t as it is, that is plain KD; `receiver:
 random` moves the same mass to a random other class, as a placebo.
-Cost: KD's three maps of the logits' size and one more, no parameter; reads the label at the nearest position.
+Cost: at most six maps of b*k*h*w numbers at once, the gradient included; no parameter.
 """
 
 from typing import ClassVar, Literal, final
@@ -102,7 +102,7 @@ class CUD(PixelLoss):
         equation="tau^2 kl(q || s); q = t but d = min(eta t_w, margin (t_w - t_y)) moved from w = argmax t to y != w",
         source="Kim et al., Trust the uncertain teacher (CUD), arXiv 2602.12687, eq. 4-8 as publicly reported",
         deviations="per pixel; unlabelled and ignored pixels keep the teacher's own distribution; tau unknown",
-        cost="four maps of the logits' size",
+        cost="at most six maps of b*k*h*w numbers at once, the gradient included",
         tier="supported",
         masks_ignored=False,
     )

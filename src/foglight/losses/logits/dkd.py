@@ -8,7 +8,7 @@ Source: Zhao et al. 2022, "Decoupled knowledge distillation", eq. 7; mdistiller 
 Behind options: the sum over pixels (what mmrazor's code gives for any reduction but its default, since an old argument
 overrides it), the factor 1 - t_y of KD, mdistiller's warm-up.
 Changed: log odds (see `functional.decoupled`); ignored pixels are left out before any label is read.
-Cost: four maps of the logits' size, no parameter.
+Cost: at most seven maps of b*k*h*w numbers at once, the gradient included; no parameter.
 """
 
 from typing import ClassVar, Literal, final
@@ -76,7 +76,7 @@ class DKD(PixelLoss):
         implementation="megvii-research/mdistiller distillers/DKD.py @ a08d46f; open-mmlab/mmrazor "
         "models/losses/decoupled_kd.py @ 90c7af1 behind reduction='sum'",
         deviations="log odds in place of sums of probabilities; valid pixels only; warm-up off unless asked for",
-        cost="four maps of the logits' size",
+        cost="at most seven maps of b*k*h*w numbers at once, the gradient included",
         tier="supported",
     )
 

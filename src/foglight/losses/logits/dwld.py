@@ -11,7 +11,8 @@ student away (kept behind `literal_eq9`), and the mean in place of its sum. Two 
 class may be negative (the student is pulled towards n_S ~ beta * n_T), and a controller that descends on the loss it
 weights ends at beta_min. Preset `robust` (default) has neither: one weight per pixel, the mean over the other classes
 (`pointwise: pixel`); the controller climbs, so that it weighs up what is still wrong; the batch's mean is held to 5.5.
-Cost: five maps of the logits' size and the controller (see `weight_controller`).
+Cost: at most ten maps of b*k*h*w numbers at once, the gradient included, and the controller's activations (see
+`weight_controller`).
 """
 
 from collections.abc import Mapping
@@ -24,11 +25,10 @@ from torch.nn import functional as F
 
 from foglight.functional.decoupled import split_target, target_kl
 from foglight.functional.label_grid import label_on_grid
-from foglight.functional.masking import at_label
 from foglight.losses.base import Card, PixelLoss, PixelMap, Statistics
 from foglight.losses.expect import expect_positive, expect_same_classes, expect_teacher
 from foglight.losses.paired_logits import corners_of, paired_logits
-from foglight.losses.weight_controller import Omega, WeightController
+from foglight.losses.weight_controller import Omega, WeightController, budget_scale, mean_over_others
 from foglight.types import Batch, Grid, ModelInfo, ModelOutput, Requires
 
 Pointwise = Literal["kl", "bregman", "pixel"]
@@ -40,29 +40,6 @@ PRESETS: Final[Mapping[Preset, tuple[Pointwise, Controlled, float]]] = {
     "robust": ("pixel", "ascend", 5.5),
     "literal": ("kl", "descend", 0.0),
 }
-
-
-def mean_over_others(values: Float[Tensor, "b k *grid"], label: Int[Tensor, "b *grid"]) -> Float[Tensor, "b 1 *grid"]:
-    """The mean over all classes but the label's.
-
-    >>> mean_over_others(torch.tensor([[9.0, 1.0, 3.0]]), torch.tensor([0]))
-    tensor([[2.]])
-    """
-    return (values.sum(dim=1, keepdim=True) - at_label(values, label)) / (values.shape[1] - 1)
-
-
-def within_budget(
-    weight: Float[Tensor, "b k *grid"],
-    label: Int[Tensor, "b *grid"],
-    valid: Bool[Tensor, "b *grid"],
-    *,
-    budget: float,
-) -> Float[Tensor, "b k *grid"]:
-    """Weights times what makes their mean over valid pixels and other classes the budget."""
-    total = torch.where(valid.unsqueeze(1), mean_over_others(weight, label), 0.0).sum()
-    # Without a valid pixel any scale will do, as long as it is finite.
-    scale = torch.where(total > 0, budget * valid.sum() / torch.where(total > 0, total, 1.0), 1.0)
-    return weight * scale
 
 
 def weighted_ranking(
@@ -130,7 +107,8 @@ class DWLD(PixelLoss):
         source="LIX, arXiv 2403.08215, eq. 6-11",
         deviations="direction and mean of eq. 9 corrected; by default one weight per pixel, a controller that climbs, "
         "mean weight 5.5 (preset literal: weights per class, descending, free); hidden width 64 is our choice",
-        cost="five maps of the logits' size; the controller's activations, at most 64 MiB of them at once",
+        cost="at most ten maps of b*k*h*w numbers at once, the gradient included; the controller's "
+        "activations, at most 64 MiB of them at once",
         tier="supported",
         may_be_negative=frozenset({"dwld"}),
     )
@@ -230,15 +208,18 @@ class DWLD(PixelLoss):
             weight = torch.full_like(ours, self.beta)
         else:
             weight = self._beta(theirs if self.omega_from == "teacher" else ours, batch)
-            if self.beta_budget:
-                weight = within_budget(weight, label, valid, budget=self.beta_budget)
-        if self.pointwise == "pixel":
-            weight = mean_over_others(weight, label)
+        per_pixel = mean_over_others(weight, label)
+        weight = per_pixel if self.pointwise == "pixel" else weight
+        scale = per_pixel.new_ones(())
+        if self.beta_budget and self.beta is None:
+            scale = budget_scale(per_pixel, valid, budget=self.beta_budget)
+            weight = weight * scale
         with torch.no_grad():
-            counted, pixels = valid.unsqueeze(1), valid.sum() * weight.shape[1]
+            counted = valid.unsqueeze(1)
+            mean = scale * torch.where(counted, per_pixel, 0.0).sum() / valid.sum()
             smallest = torch.where(counted, weight, torch.inf).min()
             largest = torch.where(counted, weight, -torch.inf).max()
-            self._figures = torch.stack([torch.where(counted, weight, 0.0).sum() / pixels, smallest, largest])
+            self._figures = torch.stack([mean, smallest, largest])
         # The same value with the opposite gradient: a descent that climbs.
         return 2 * weight.detach() - weight if self.controlled == "ascend" else weight
 

@@ -9,7 +9,7 @@ section 4; bellymonster/Weighted-Soft-Label-Distillation `knowledge_distiller.py
 Changed: the hard cross-entropy that the published class adds is a loss of its own here (the published factor of this
 term is 2.5); ignored pixels are left out; `divergence: kl` subtracts the teacher's entropy from the value, which has
 the same gradient and is zero where both agree.
-Cost: three maps of the logits' size, no parameter.
+Cost: at most five maps of b*k*h*w numbers at once, the gradient included; no parameter.
 """
 
 from typing import ClassVar, Final, Literal, final
@@ -66,7 +66,7 @@ class WSLD(PixelLoss):
         source="Zhou et al., Rethinking soft labels for knowledge distillation, ICLR 2021, section 4",
         implementation="bellymonster/Weighted-Soft-Label-Distillation knowledge_distiller.py @ 67820dd",
         deviations="without the hard cross-entropy, which is a loss of its own; valid pixels only",
-        cost="three maps of the logits' size",
+        cost="at most five maps of b*k*h*w numbers at once, the gradient included",
         tier="for comparison",
     )
 

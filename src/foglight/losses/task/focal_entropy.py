@@ -9,7 +9,7 @@ Source: CUD's first stage (Kim et al. 2026, arXiv 2602.12687) as reconstructed f
 Ours: per pixel; H over log k, so that lambda does not depend on the number of classes. Controls behind options:
 `factor: 1+w` with `entropy_weight: 0` does as well in a toy as the whole; `factor: one` with `label_smoothing` is label
 smoothing, and with `gate: one` the confidence penalty.
-Cost: three maps of the logits at the label's grid.
+Cost: at most six maps of b*k*H*W numbers (the label's grid) at once, the gradient included.
 """
 
 from math import log
@@ -68,7 +68,7 @@ class FocalEntropy(PixelLoss):
         equation="1/M sum_valid w CE - lambda (w / cap) H / log k; w = min(cap, [wrong] + gamma (1 - p_y))",
         source="Kim et al., Trust the uncertain teacher (CUD), arXiv 2602.12687, stage 1, form reconstructed",
         deviations="per pixel; entropy over log k; the form of w and of the gate is a reconstruction",
-        cost="three maps of the logits at the label's grid",
+        cost="at most six maps of b*k*H*W numbers (the label's grid) at once, the gradient included",
         tier="for comparison",
         may_be_negative=frozenset({"focal_entropy"}),
     )
