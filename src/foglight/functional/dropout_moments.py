@@ -12,8 +12,8 @@ The margin m_c = log(q_c / (1 - q_c)) is linear in z to first order, and the spr
     E m_c - m_c = -1/2 [sum_{d != c} q_d A_d / (1 - q_c) - (D - 2 q_c M_c + q_c^2 A_c) / (1 - q_c)^2]
 
 Symbols: b batch, k classes, c channels before the classifier; h features; s their power, "b c *grid"; W "k c".
-Source: our own derivation; the paper (FOTF, equation 5) takes T = 5 passes instead, whose relative error is 0.30 to
-0.37 where this one's is 0.014 to 0.085. Cost: four 1x1 convolutions' worth, under 0.1 % of a DeepLabV3 step.
+Source: our own derivation; the paper (FOTF, equation 5) takes T = 5 passes instead, which is an estimate of the same.
+Cost: four 1x1 convolutions' worth.
 """
 
 import math

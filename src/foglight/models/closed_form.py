@@ -8,7 +8,7 @@ power of a channel is h^2. At the label's grid, where logits are resized with bi
 
 so the covariance of resized logits stays exact, and a resized head sigma (1.4 times too large at stride 8 for
 elementwise dropout) is never used. Source: own derivation.
-Cost: under 0.1 % of a step at the head's grid; at the label's, c times the label's pixels, a few rows at a time.
+Cost: a few 1x1 convolutions at the head's grid; at the label's, c times the label's pixels, a few rows at a time.
 """
 
 from typing import Final

@@ -12,8 +12,8 @@ the passes; then, or where `batch_norm: running` changes the prefix, the first p
 
 Source: FOTF (equations 4 and 5; Gal and Ghahramani 2016). Changed: only dropout modules are drawn again, functional
 dropout is not seen; running statistics and the training pass's random stream stay untouched unless asked otherwise.
-Cost: closed form under 0.1 % of a DeepLabV3 step, replay about 0.1 % per pass (1.7 % with a 3x3 convolution after the
-first dropout), full one forward per pass.
+Cost: closed form a few 1x1 convolutions, replay T times what follows the first dropout, full T forwards; in per cent of
+a training step by `benchmarks/dropout_cost.py`.
 """
 
 from collections.abc import Callable, Collection, Generator
