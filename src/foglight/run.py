@@ -25,7 +25,7 @@ from foglight.engine.distiller import Distiller, freeze
 from foglight.engine.evaluate import evaluate
 from foglight.engine.fast import fast_teacher
 from foglight.engine.measure import measured_step
-from foglight.engine.preflight import as_dict, check_dropout, check_teacher, check_terms
+from foglight.engine.preflight import as_dict, check_batch, check_dropout, check_teacher, check_terms
 from foglight.engine.progress import Progress, Silent
 from foglight.engine.teacher_stage import adapt_all
 from foglight.engine.trainer import Plan, fit
@@ -183,6 +183,7 @@ def _build_distiller(config: RunConfig, student: Network, teacher: Network | Ens
 
 def _preflight(config: RunConfig, output: Path, distiller: Distiller, data: Data, progress: Progress) -> None:
     check_dropout(distiller, config.allow)
+    check_batch(distiller, config.data.batch_size, data.train.info.num_classes, config.allow)
     path = output / "preflight.json"
     if not config.preflight or path.exists():
         return

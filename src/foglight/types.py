@@ -248,6 +248,8 @@ class Requires:
         teacher_sigma: of the teacher.
         teacher: whether the teacher's output is read at all; without it the teacher is not run.
         label: whether the loss needs labels.
+        images: fewest images in one process's batch that it can compare.
+        classes: fewest classes that it can tell anything about.
     """
 
     student_taps: frozenset[str] = frozenset()
@@ -256,6 +258,8 @@ class Requires:
     teacher_sigma: frozenset[SigmaRequest] = frozenset()
     teacher: bool = False
     label: bool = False
+    images: int = 1
+    classes: int = 1
 
     def __or__(self, other: "Requires") -> "Requires":
         return Requires(
@@ -265,6 +269,8 @@ class Requires:
             self.teacher_sigma | other.teacher_sigma,
             self.teacher or other.teacher,
             self.label or other.label,
+            max(self.images, other.images),
+            max(self.classes, other.classes),
         )
 
 

@@ -50,6 +50,36 @@ def check_dropout(distiller: Distiller, allow: tuple[str, ...]) -> None:
         )
 
 
+def check_batch(distiller: Distiller, batch_size: int, num_classes: int, allow: tuple[str, ...]) -> None:
+    """Relations need something to relate: enough images in a batch, enough classes in the data.
+
+    Args:
+        distiller: whose losses are asked.
+        batch_size: images in one process's batch.
+        num_classes: k of the data.
+        allow: refusals that are lifted.
+
+    Raises:
+        RefusedError: `few-images` or `few-classes`.
+    """
+    for spec, loss in zip(distiller.terms.specs, distiller.terms.built, strict=True):
+        needed = loss.requires
+        if batch_size < needed.images and "few-images" not in allow:
+            raise RefusedError(
+                "few-images",
+                f"{spec.name} compares the images of a batch and needs {needed.images} of them, data.batch_size is "
+                f"{batch_size}",
+                remedy=f"set `data.batch_size={needed.images}` or more",
+            )
+        if num_classes < needed.classes and "few-classes" not in allow:
+            raise RefusedError(
+                "few-classes",
+                f"{spec.name} compares the classes of a pixel and needs {needed.classes} of them, the data has "
+                f"{num_classes}",
+                remedy="choose a method that needs no more, such as kd or cwd",
+            )
+
+
 def check_teacher(
     teacher_miou: float | None, untrained_miou: float | None, num_classes: int, allow: tuple[str, ...]
 ) -> None:

@@ -120,6 +120,7 @@ class PixelMap:
         channels_are_classes: whether the channels of `values` are classes; where not, class-resolved weights are
             refused.
         weighted: False for auxiliary terms, which no pixel weight touches.
+        masked: False where `valid` is True everywhere by construction, which saves two passes over the values.
     """
 
     values: Float[Tensor, "b channels *grid"]
@@ -129,11 +130,14 @@ class PixelMap:
     label: Int[Tensor, "b *grid"] | None = None
     channels_are_classes: bool = True
     weighted: bool = True
+    masked: bool = True
 
     def reduce(self, weight: Float[Tensor, "..."] | None = None) -> Float[Tensor, ""]:
         """Sum over valid of (weight * values) / denominator; zero with a graph where nothing is valid."""
-        # where(), not a product: a NaN or an infinity at an ignored pixel must reach neither value nor gradient.
-        values = torch.where(self.valid.unsqueeze(1), self.values, self.values.new_zeros(()))
+        values = self.values
+        if self.masked:
+            # where(), not a product: a NaN or an infinity at an ignored pixel must reach neither value nor gradient.
+            values = torch.where(self.valid.unsqueeze(1), values, values.new_zeros(()))
         if weight is not None:
             values = values * weight
         return values.sum() / self.denominator

@@ -156,7 +156,8 @@ class CUD(PixelLoss):
         if self.temperature != 1:
             values = values * self.temperature**2
         valid = taught_positions(values, batch, mask_ignored=self.mask_ignored)
-        return {"cud": PixelMap(values, valid, valid.sum().clamp(min=1).to(values.dtype), "class")}
+        denominator = valid.sum().clamp(min=1).to(values.dtype)
+        return {"cud": PixelMap(values, valid, denominator, "class", masked=self.mask_ignored)}
 
     def statistics(self) -> Statistics:
         """Of the last forward: share of labelled pixels that were wrong, mass moved there, share where y then led."""

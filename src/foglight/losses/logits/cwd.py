@@ -140,7 +140,12 @@ class CWD(PixelLoss):
         distribution: Distribution = "none"
         if self.divergence == "kl":
             distribution = "space" if self.norm == "channel" else "class"
-        return {"cwd": PixelMap(values, valid, denominator, distribution, channels_are_classes=self.taps is None)}
+        on_logits = self.taps is None
+        return {
+            "cwd": PixelMap(
+                values, valid, denominator, distribution, channels_are_classes=on_logits, masked=self.mask_ignored
+            )
+        }
 
     def _pair(
         self, student: ModelOutput, teacher: ModelOutput

@@ -130,7 +130,8 @@ class DIST(DistillationLoss):
         expect_positive(temperature, "temperature")
         if intra_scope == "image" and not student.stride:
             raise ValueError("expected intra_scope 'batch' for classification, got 'image': an image is one position")
-        self.requires = Requires(teacher=True)
+        # Over two classes every correlation is 1 or -1, and has no gradient.
+        self.requires = Requires(teacher=True, classes=3)
         self.corners = corners_of(student, teacher)
         self.beta = beta
         self.gamma = gamma

@@ -99,7 +99,8 @@ class DKD(PixelLoss):
         expect_positive(temperature, "temperature")
         if min(alpha, beta) < 0 or warm_up_steps < 0:
             raise ValueError(f"expected alpha, beta and warm_up_steps >= 0, got {alpha}, {beta} and {warm_up_steps}")
-        self.requires = Requires(teacher=True, label=True)
+        # Beside the label two classes leave one other, among which there is nothing to rank.
+        self.requires = Requires(teacher=True, label=True, classes=3)
         self.corners = corners_of(student, teacher)
         self.alpha = alpha
         self.beta = beta

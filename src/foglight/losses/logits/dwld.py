@@ -159,7 +159,8 @@ class DWLD(PixelLoss):
                 # A frozen controller that starts even would be a constant.
                 start_even=self.controlled != "frozen",
             ).requires_grad_(self.controlled != "frozen")
-        self.requires = Requires(teacher=True, label=True)
+        # Beside the label two classes leave one other, among which there is nothing to rank.
+        self.requires = Requires(teacher=True, label=True, classes=3)
         self.corners = corners_of(student, teacher)
         self.beta = beta
         self.alpha = alpha

@@ -110,7 +110,7 @@ class KD(PixelLoss):
         valid = taught_positions(values, batch, mask_ignored=self.mask_ignored)
         positions = valid.sum().clamp(min=1).to(values.dtype)
         denominator = _DENOMINATORS[self.reduction](positions, values.shape[1], len(values))
-        return {"kd": PixelMap(values, valid, denominator, "class")}
+        return {"kd": PixelMap(values, valid, denominator, "class", masked=self.mask_ignored)}
 
     def _logits(
         self, student: ModelOutput, teacher: ModelOutput, batch: Batch

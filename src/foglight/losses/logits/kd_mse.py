@@ -87,4 +87,4 @@ class KDMSE(PixelLoss):
         values = logit_square(ours, theirs, centred=self.centred)
         valid = taught_positions(values, batch, mask_ignored=self.mask_ignored)
         denominator = valid.sum().clamp(min=1).to(values.dtype) * values.shape[1]
-        return {"kd_mse": PixelMap(values, valid, denominator, "none")}
+        return {"kd_mse": PixelMap(values, valid, denominator, "none", masked=self.mask_ignored)}

@@ -30,7 +30,7 @@ from foglight.functional.row_budget import rows_within_budget
 from foglight.losses.base import Card, DistillationLoss
 from foglight.losses.expect import expect_positive
 from foglight.losses.feature_pair import FeaturePair
-from foglight.types import Batch, ModelInfo, ModelOutput
+from foglight.types import Batch, ModelInfo, ModelOutput, Requires
 
 # Both log-probabilities and the teacher's probability.
 MATRICES: Final = 3
@@ -150,7 +150,8 @@ class CIRKDMinibatch(DistillationLoss):
         self.pair = FeaturePair(
             student, teacher, "cirkd_minibatch", student_tap=student_tap or tap, teacher_tap=teacher_tap or tap
         )
-        self.requires = self.pair.requires
+        # One image has no other to be compared with; what is left is a relation within it.
+        self.requires = self.pair.requires | Requires(images=2)
         expect_positive(temperature, "temperature")
         expect_positive(float(pool), "pool")
         self.temperature = temperature

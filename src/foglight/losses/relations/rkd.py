@@ -28,7 +28,7 @@ from foglight.losses.base import Card, DistillationLoss
 from foglight.losses.expect import expect_positive, expect_teacher
 from foglight.losses.paired_taps import Taps, paired_taps
 from foglight.losses.tap_pairs import TapPair, required_taps
-from foglight.types import Batch, ModelInfo, ModelOutput
+from foglight.types import Batch, ModelInfo, ModelOutput, Requires
 
 # Angles held at once: 16 MB in float32 for each of the few arrays that a chunk needs.
 ANGLES_AT_ONCE: Final = 2**22
@@ -138,7 +138,8 @@ class RKD(DistillationLoss):
         expect_teacher(teacher, "rkd")
         expect_positive(float(grid), "grid")
         self.pairs = paired_taps(tap, student_tap, teacher_tap)
-        self.requires = required_taps(self.pairs)
+        # Two images have one distance, which over its mean is always one, and no angle.
+        self.requires = required_taps(self.pairs) | Requires(images=1 if points == "grid" else 3)
         self.points: Points = points
         self.grid = grid
         self.squared = squared

@@ -22,7 +22,7 @@ from foglight.losses.base import Card, DistillationLoss
 from foglight.losses.expect import expect_positive, expect_teacher
 from foglight.losses.paired_taps import Taps, paired_taps
 from foglight.losses.tap_pairs import required_taps
-from foglight.types import Batch, ModelInfo, ModelOutput
+from foglight.types import Batch, ModelInfo, ModelOutput, Requires
 
 
 def similarity_distance(
@@ -85,7 +85,8 @@ class SP(DistillationLoss):
         expect_teacher(teacher, "sp")
         expect_positive(float(grid), "grid")
         self.pairs = paired_taps(tap, student_tap, teacher_tap)
-        self.requires = required_taps(self.pairs)
+        # One image as one point has only itself to be like; cells of one image have each other.
+        self.requires = required_taps(self.pairs) | Requires(images=1 if points == "grid" else 2)
         self.points: Points = points
         self.grid = grid
         self.row_norm: Literal[1, 2] = row_norm

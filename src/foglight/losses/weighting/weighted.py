@@ -13,7 +13,7 @@ from typing import Final, final
 from torch import Tensor
 
 from foglight.config.schema import PixelWeightConfig
-from foglight.losses.base import DistillationLoss, ParameterGroup, PixelLoss, Statistics
+from foglight.losses.base import DistillationLoss, ParameterGroup, PixelLoss, ReportsStatistics, Statistics
 from foglight.losses.weighting.pixel_weight import UncertaintyWeight
 from foglight.losses.weighting.summary import flat_weight, observation_figures, uneven_classes
 from foglight.types import Batch, ModelInfo, ModelOutput
@@ -58,9 +58,10 @@ class PixelWeighted(DistillationLoss):
         return self.loss.optimiser_groups()
 
     def statistics(self) -> Statistics:
-        """Figures of sigma and w by term, and each finding once."""
-        values: dict[str, float] = {}
-        notes: list[str] = []
+        """Figures of sigma and w by term and each finding once, after what the wrapped loss reports itself."""
+        own = self.loss.statistics() if isinstance(self.loss, ReportsStatistics) else Statistics()
+        values = dict(own.values)
+        notes = list(own.notes)
         for term, observation in self.weight.observed.items():
             figures = observation_figures(observation)
             values |= {f"{term}.{name}": value for name, value in figures.items()}
