@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from foglight.functional.l2_normalise import l2_normalise
+from foglight.functional.direction import unit
 from foglight.functional.masked_pooling import average_pool, maximum_pool
 
 POOLS = [(average_pool, F.avg_pool2d), (maximum_pool, F.max_pool2d)]
@@ -46,5 +46,5 @@ def test_what_is_left_out_is_never_read(
 
 def test_a_vector_of_zeros_gets_no_gradient() -> None:
     vectors = torch.tensor([[3.0, 4.0], [0.0, 0.0]], requires_grad=True)
-    (gradient,) = torch.autograd.grad(l2_normalise(vectors)[:, 0].sum(), vectors)
+    (gradient,) = torch.autograd.grad(unit(vectors)[:, 0].sum(), vectors)
     torch.testing.assert_close(gradient, torch.tensor([[0.128, -0.096], [0.0, 0.0]]))

@@ -22,10 +22,10 @@ from torch import Tensor
 SHORTEST: Final = 1e-12
 
 
-def unit(values: Float[Tensor, "..."], dim: int | tuple[int, ...]) -> Float[Tensor, "..."]:
+def unit(values: Float[Tensor, "*shape"], dim: int | tuple[int, ...] = 1) -> Float[Tensor, "*shape"]:
     """The direction of every vector that lies along `dim`; zero for one without.
 
-    >>> unit(torch.tensor([[3.0, 4.0], [0.0, 0.0]]), 1)
+    >>> unit(torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
     tensor([[0.6000, 0.8000],
             [0.0000, 0.0000]])
     """

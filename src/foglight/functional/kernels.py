@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from foglight.functional.l2_normalise import l2_normalise
+from foglight.functional.direction import unit
 from foglight.functional.similarity import geometry, without_diagonal
 
 # A dependence below this is rounding; only a constant representation, which has none, comes near.
@@ -68,8 +68,8 @@ def cka(
     >>> round(cka(torch.eye(2), 3 * torch.eye(2)).item(), 6)
     1.0
     """
-    ours = l2_normalise(centred(student, unbiased=unbiased).flatten(-2), dim=-1)
-    theirs = l2_normalise(centred(teacher, unbiased=unbiased).flatten(-2), dim=-1)
+    ours = unit(centred(student, unbiased=unbiased).flatten(-2), dim=-1)
+    theirs = unit(centred(teacher, unbiased=unbiased).flatten(-2), dim=-1)
     return _inner(ours.unsqueeze(-1), theirs.unsqueeze(-1))
 
 
@@ -130,7 +130,7 @@ def quadratic_mmd(
 def _centred_rows(rows: Float[Tensor, "*batch n p"]) -> Float[Tensor, "*batch n p"]:
     """Rows minus their mean, of unit norm together, so that no power of a feature's scale overflows."""
     shifted = rows - rows.mean(-2, keepdim=True)
-    return l2_normalise(shifted.flatten(-2), dim=-1).view_as(shifted)
+    return unit(shifted.flatten(-2), dim=-1).view_as(shifted)
 
 
 def _inner(left: Float[Tensor, "*batch n k"], right: Float[Tensor, "*batch n k"]) -> Float[Tensor, "*batch"]:

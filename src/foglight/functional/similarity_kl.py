@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from foglight.functional.l2_normalise import SHORTEST, l2_normalise
+from foglight.functional.direction import SHORTEST, unit
 from foglight.functional.row_budget import rows_within_budget
 
 # Strips of similarities that are alive at once: both networks' and their difference.
@@ -106,7 +106,7 @@ def _strip(
     # A vector without direction is similar to nothing, and gets no gradient.
     reciprocal = torch.where(length > SHORTEST, length.clamp_min(SHORTEST).reciprocal(), 0.0)
     direction = student * reciprocal
-    divergence, slope = _divergence_and_slope(direction.T @ keys, l2_normalise(teacher, dim=0).T @ keys)
+    divergence, slope = _divergence_and_slope(direction.T @ keys, unit(teacher, dim=0).T @ keys)
     on_direction = keys @ slope.T
     along = (on_direction * direction).sum(0)
     return divergence.sum(), (on_direction - direction * along) * reciprocal

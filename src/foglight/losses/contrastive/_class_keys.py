@@ -17,8 +17,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from foglight.functional.direction import SHORTEST, unit
 from foglight.functional.gather import gather_processes
-from foglight.functional.l2_normalise import SHORTEST, l2_normalise
 
 
 @final
@@ -68,9 +68,9 @@ def class_keys(
             alone; published code does.
     """
     length = torch.linalg.vector_norm(teacher, dim=1, keepdim=True).clamp_min(SHORTEST)
-    regions = l2_normalise(teacher @ (member / length).mT).mT
+    regions = unit(teacher @ (member / length).mT).mT
     chosen = torch.where(member, order.unsqueeze(1), 1.0).topk(min(per_class, order.shape[1]), largest=False).indices
     if legacy_indexing:
         chosen = (member.cumsum(2) - 1).clamp(min=0).gather(2, chosen)
     pixels = torch.stack([image[:, positions] for image, positions in zip(teacher, chosen, strict=True)])
-    return ClassKeys(regions, l2_normalise(pixels).permute(0, 2, 3, 1), member.sum(2).clamp(max=chosen.shape[2]))
+    return ClassKeys(regions, unit(pixels).permute(0, 2, 3, 1), member.sum(2).clamp(max=chosen.shape[2]))

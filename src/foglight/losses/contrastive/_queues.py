@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from foglight.functional.l2_normalise import l2_normalise
+from foglight.functional.direction import unit
 from foglight.losses.memory import RingBuffer
 
 
@@ -18,7 +18,7 @@ def queues(count: int, slots: int, channels: int, *, full: bool, half: bool) -> 
     """Empty queues, or queues full of random directions; in float16 where `half`."""
     memory = RingBuffer(count, slots, channels)
     if full:
-        memory.fill(l2_normalise(torch.randn(count, slots, channels), dim=2))
+        memory.fill(unit(torch.randn(count, slots, channels), dim=2))
     return memory.half() if half else memory
 
 

@@ -23,8 +23,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from foglight.functional.direction import unit
 from foglight.functional.gather import gather_processes
-from foglight.functional.l2_normalise import l2_normalise
 from foglight.functional.resize import resize
 from foglight.functional.similarity_kl import similarity_kl
 from foglight.losses.base import Card, DistillationLoss
@@ -115,7 +115,7 @@ class CIRKDChannel(DistillationLoss):
     def forward(self, student: ModelOutput, teacher: ModelOutput | None, batch: Batch) -> dict[str, Tensor]:
         """The three terms; in training the batch's own channels are stored first, so that they are among the keys."""
         ours, theirs = (pooled(feature, self.pool, self.grid) for feature in self.pair(student, teacher))
-        ours, theirs = (l2_normalise(values.flatten(2), dim=2) for values in (self.projector(ours), theirs))
+        ours, theirs = (unit(values.flatten(2), dim=2) for values in (self.projector(ours), theirs))
         if self.training:
             self._store(theirs.flatten(0, 1), batch)
         order = self.draw(batch, {"slots": self.memory.vectors.shape[1:2]})["slots"]

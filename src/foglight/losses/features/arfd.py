@@ -20,8 +20,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from foglight.functional.direction import unit
 from foglight.functional.kernels import DEPENDENCE_FLOOR, FEWEST_UNBIASED, linear_cka
-from foglight.functional.l2_normalise import l2_normalise
 from foglight.functional.pooling import as_map
 from foglight.functional.recalibration import Kernel, recalibrate
 from foglight.functional.resize import resize
@@ -45,7 +45,7 @@ COLLAPSE: Final = (
 
 def printed_cka(student: Float[Tensor, "b c m"], teacher: Float[Tensor, "b c m"]) -> Float[Tensor, " b"]:
     """CKA with eq. 15 as printed, in float64: its three terms cancel."""
-    ours, theirs = (l2_normalise(values.double().flatten(1)).view_as(values) for values in (student, teacher))
+    ours, theirs = (unit(values.double().flatten(1)).view_as(values) for values in (student, teacher))
     kernels = ours @ ours.mT, theirs @ theirs.mT
 
     def printed_hsic(first: Tensor, second: Tensor) -> Tensor:
@@ -92,7 +92,7 @@ def inconsistency(
     ours, theirs = student.flatten(1), teacher.flatten(1)
     if consistency == "pearson":
         ours, theirs = ours - ours.mean(1, keepdim=True), theirs - theirs.mean(1, keepdim=True)
-    return (1 - (l2_normalise(ours) * l2_normalise(theirs)).sum(1)).mean()
+    return (1 - (unit(ours) * unit(theirs)).sum(1)).mean()
 
 
 def standardised(feature: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:

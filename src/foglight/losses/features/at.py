@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from foglight.functional.channel_mean import channel_mean
-from foglight.functional.l2_normalise import l2_normalise
+from foglight.functional.direction import unit
 from foglight.functional.pooling import pool_to_smaller
 from foglight.losses.base import Card, DistillationLoss
 from foglight.losses.expect import expect_teacher
@@ -35,7 +35,7 @@ def attention_map(feature: Float[Tensor, "b c *grid"], *, power: float = 2.0) ->
     tensor([[0.7071, 0.7071]])
     """
     mean = channel_mean(torch.square if power == 2 else lambda values: values.abs().pow(power), feature)
-    return l2_normalise(mean.flatten(1))
+    return unit(mean.flatten(1))
 
 
 def attention_distance(

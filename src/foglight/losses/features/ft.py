@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foglight.functional.l2_normalise import l2_normalise
+from foglight.functional.direction import unit
 from foglight.functional.pooling import as_map, pool_to_smaller
 from foglight.losses.base import Card, TeacherAdapted
 from foglight.losses.batch_norm import BatchNorm
@@ -37,7 +37,7 @@ SLOPE: Final = 0.1
 
 def normalised_factor(factor: Float[Tensor, "b d *grid"], *, kind: Factor, power: float) -> Float[Tensor, "b n"]:
     """One unit vector per image: of the whole factor, or of its mean power over channels."""
-    return l2_normalise(factor.flatten(1) if kind == "whole" else factor.pow(power).mean(1).flatten(1))
+    return unit(factor.flatten(1) if kind == "whole" else factor.pow(power).mean(1).flatten(1))
 
 
 def factor_distance(

@@ -23,7 +23,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from foglight.functional.l2_normalise import l2_normalise
+from foglight.functional.direction import unit
 from foglight.functional.masked_pooling import average_pool
 from foglight.functional.masking import taught_positions
 from foglight.functional.row_budget import rows_within_budget
@@ -177,4 +177,4 @@ class CIRKDMinibatch(DistillationLoss):
 def _directions(feature: Float[Tensor, "b c h w"], valid: Bool[Tensor, "b h w"] | None) -> Float[Tensor, "n c"]:
     """The vectors that count, image after image, at length one."""
     vectors = feature.permute(0, 2, 3, 1)
-    return l2_normalise(vectors.reshape(-1, feature.shape[1]) if valid is None else vectors[valid])
+    return unit(vectors.reshape(-1, feature.shape[1]) if valid is None else vectors[valid])

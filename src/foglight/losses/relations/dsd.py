@@ -22,8 +22,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from foglight.functional.direction import unit
 from foglight.functional.kl import log_softmax_over_space
-from foglight.functional.l2_normalise import l2_normalise
 from foglight.functional.masked_pooling import average_pool
 from foglight.functional.masking import taught_positions
 from foglight.functional.resize import resize
@@ -43,12 +43,12 @@ def attention(values: Float[Tensor, "b c h w"], valid: Bool[Tensor, "b h w"] | N
     activity = torch.linalg.vector_norm(values, dim=1).square()
     if valid is not None:
         activity = torch.where(valid, activity, 0.0)
-    return l2_normalise(activity.flatten(1))
+    return unit(activity.flatten(1))
 
 
 def residuals(attentions: Sequence[Float[Tensor, "b n"]]) -> Float[Tensor, "pairs b n"]:
     """Where later maps differ from earlier ones, each at length one."""
-    return torch.stack([l2_normalise(later - earlier) for earlier, later in combinations(attentions, 2)])
+    return torch.stack([unit(later - earlier) for earlier, later in combinations(attentions, 2)])
 
 
 def class_gram(

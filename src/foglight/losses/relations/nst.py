@@ -17,8 +17,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from foglight.functional.direction import unit
 from foglight.functional.kernels import quadratic_mmd
-from foglight.functional.l2_normalise import l2_normalise
 from foglight.functional.pooling import pool_to_smaller
 from foglight.losses.base import Card, DistillationLoss
 from foglight.losses.expect import expect_teacher
@@ -34,7 +34,7 @@ def selectivity_distance(student: Float[Tensor, "b c *grid"], teacher: Float[Ten
     >>> selectivity_distance(feature, 3 * feature)
     tensor(0.)
     """
-    rows = (l2_normalise(feature.reshape(*feature.shape[:2], -1), dim=-1) for feature in (student, teacher))
+    rows = (unit(feature.reshape(*feature.shape[:2], -1), dim=-1) for feature in (student, teacher))
     return quadratic_mmd(*rows).mean()
 
 

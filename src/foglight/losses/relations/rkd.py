@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from foglight.functional.l2_normalise import SHORTEST, l2_normalise
+from foglight.functional.direction import SHORTEST, unit
 from foglight.functional.pooling import Points, as_points
 from foglight.functional.similarity import Geometry, geometry
 from foglight.losses.base import Card, DistillationLoss
@@ -158,5 +158,5 @@ class RKD(DistillationLoss):
         features = student.features[pair.student], teacher.features[pair.teacher].detach()
         ours, theirs = as_points(*features, self.points, grid=self.grid)
         if self.l2_norm:
-            ours, theirs = l2_normalise(ours), l2_normalise(theirs)
+            ours, theirs = unit(ours), unit(theirs)
         return geometry(ours), geometry(theirs)

@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from foglight.functional.l2_normalise import l2_normalise
+from foglight.functional.direction import unit
 from foglight.functional.masked_pooling import Kernel, maximum_pool
 from foglight.functional.masking import taught_positions
 from foglight.functional.row_budget import rows_within_budget
@@ -154,5 +154,5 @@ class SKDPairwise(DistillationLoss):
     def _directions(self, nodes: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n c"]:
         vectors = nodes.flatten(2).transpose(1, 2)
         if self.norm_gradient:
-            return l2_normalise(vectors, dim=2)
+            return unit(vectors, dim=2)
         return vectors / (torch.linalg.vector_norm(vectors.detach(), dim=2, keepdim=True) + ADDED_TO_LENGTH)

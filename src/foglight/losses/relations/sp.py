@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from foglight.functional.l2_normalise import SHORTEST
+from foglight.functional.direction import SHORTEST
 from foglight.functional.pooling import Points, as_points
 from foglight.losses.base import Card, DistillationLoss
 from foglight.losses.expect import expect_positive, expect_teacher
