@@ -12,11 +12,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from foglight.api import distill, evaluate, loss, method, predict, train
+    from foglight.api import distill, evaluate, predict, train
     from foglight.config.schema import DataConfig, PixelWeightConfig, RunConfig
     from foglight.engine.distiller import Distiller
     from foglight.errors import UserError
     from foglight.models.student_file import load_student
+    from foglight.specs import loss, method
     from foglight.types import Batch, ModelInfo, ModelOutput
 
 __version__ = "0.1.0"
@@ -40,11 +41,12 @@ __all__ = [
 ]
 
 _HOMES = {
-    "foglight.api": ("distill", "evaluate", "loss", "method", "predict", "train"),
+    "foglight.api": ("distill", "evaluate", "predict", "train"),
     "foglight.config.schema": ("DataConfig", "PixelWeightConfig", "RunConfig"),
     "foglight.engine.distiller": ("Distiller",),
     "foglight.errors": ("UserError",),
     "foglight.models.student_file": ("load_student",),
+    "foglight.specs": ("loss", "method"),
     "foglight.types": ("Batch", "ModelInfo", "ModelOutput"),
 }
 

@@ -7,23 +7,19 @@ from typing import Any, final
 
 from torch import nn
 
-from foglight.config.build import build_model, build_part, build_specs, whole_images
-from foglight.config.presets import expand
+from foglight.config.budget_text import parse_budget
+from foglight.config.build import build_model, build_part, whole_images
 from foglight.config.schema import (
     BudgetConfig,
     DataConfig,
-    LossConfig,
     ModelConfig,
-    PixelWeightConfig,
     RunConfig,
-    Schedule,
 )
 from foglight.data.groups import Part
 from foglight.engine.cost import parameter_count
 from foglight.engine.evaluate import EvaluateSettings
 from foglight.engine.evaluate import evaluate as evaluate_network
 from foglight.engine.progress import Progress
-from foglight.engine.terms import LossSpec
 from foglight.errors import ConfigurationError
 from foglight.models.adapters.own_module import as_network
 from foglight.models.network import Network
@@ -193,51 +189,6 @@ def predict(
         settings=settings,
         progress=progress,
     )
-
-
-def loss(
-    name: str,
-    *,
-    weight: float | Schedule | dict[str, float | Schedule] = 1.0,
-    options: Mapping[str, Any] | None = None,
-    pixel_weight: PixelWeightConfig | None = None,
-    seed: int = 0,
-) -> LossSpec:
-    """One loss for `Distiller`, by its registry name; `options` are the keyword arguments of its class."""
-    config = LossConfig(name=name, weight=weight, options=dict(options or {}), pixel_weight=pixel_weight)
-    return build_specs((config,), seed=seed, train=None)[0]
-
-
-def method(name: str, *, data: str = "fogtown", student: str = CUSTOM, seed: int = 0) -> list[LossSpec]:
-    """The losses of a method preset for `Distiller`, with the constants published for that data set and student."""
-    config = RunConfig(student=ModelConfig(name=student), data=DataConfig(name=data), method=name)
-    return build_specs(expand(config).losses, seed=seed, train=None)
-
-
-def parse_budget(text: str) -> BudgetConfig:
-    """A budget as people write it.
-
-    Raises:
-        ConfigurationError: for anything else.
-
-    >>> parse_budget("2000 steps").steps
-    2000
-    """
-    number, _, unit = text.strip().partition(" ")
-    try:
-        match unit:
-            case "steps" | "step":
-                return BudgetConfig(steps=int(number))
-            case "samples" | "images":
-                return BudgetConfig(samples=int(number))
-            case "seconds" | "s":
-                return BudgetConfig(seconds=float(number))
-            case _:
-                raise ValueError(unit)
-    except ValueError as error:
-        raise ConfigurationError(
-            f"budget: expected a number and a unit, got {text!r}", remedy='write "2000 steps"'
-        ) from error
 
 
 def _config(

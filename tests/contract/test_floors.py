@@ -18,7 +18,7 @@ FLOORS = (
     ("engine",),
     ("report", "export"),
     ("config", "recipes"),
-    ("prediction", "run_folder"),
+    ("prediction", "run_folder", "specs"),
     ("run",),
     ("api", "demo"),
     ("__init__",),

@@ -8,7 +8,7 @@ from foglight.commands.options import Json
 from foglight.commands.output import Output, listing
 
 if TYPE_CHECKING:
-    from foglight.config.presets import Preset
+    from foglight.config.presets import Preset, Published
 
 
 def methods(
@@ -28,19 +28,28 @@ def methods(
 def _list(output: Output) -> None:
     from foglight.config.presets import load_method, method_names, overlay_names
 
-    table = listing("method", "what it is")
-    for known in method_names():
-        table.add_row(known, load_method(known).title)
+    from foglight.config.tiers import preset_tier
+
+    overlays = overlay_names()
+    tiers = {
+        name: "weighting" if name in overlays else preset_tier(load_method(name)) for name in method_names()
+    }
+    table = listing("method", "tier", "what it is")
+    for known, tier in tiers.items():
+        table.add_row(known, tier, load_method(known).title)
     output.show(table)
-    output.line(f"METHOD+{'|'.join(overlay_names())} lays that weighting over any method, for example cwd+fotf")
-    output.result({"methods": method_names(), "overlays": overlay_names()})
+    output.line(f"METHOD+{'|'.join(overlays)} lays that weighting over any method, for example cwd+fotf")
+    output.result({"methods": method_names(), "overlays": overlays, "tiers": tiers})
 
 
 def _describe(output: Output, name: str, data: str, student: str) -> None:
     from foglight.config.presets import load_method
+    from foglight.config.tiers import preset_tier
 
     preset = load_method(name)
+    tier = preset_tier(preset)
     output.line(preset.title)
+    output.line(f"tier      {tier}")
     output.line(f"source    {preset.source}")
     if preset.note:
         output.line(f"note      {preset.note}")
@@ -49,7 +58,7 @@ def _describe(output: Output, name: str, data: str, student: str) -> None:
     for term in terms:
         _print_term(output, term, cards[term["name"]])
     _print_constants(output, preset)
-    output.result({**preset.model_dump(mode="json"), "terms": terms, "cards": cards})
+    output.result({**preset.model_dump(mode="json"), "tier": tier, "terms": terms, "cards": cards})
 
 
 def _card(loss: str) -> dict[str, str]:
@@ -69,7 +78,7 @@ def _card(loss: str) -> dict[str, str]:
 
 def _print_term(output: Output, term: dict[str, Any], card: dict[str, str]) -> None:
     output.line("")
-    output.line(f"term      {term['name']}, weight {term['weight']}")
+    output.line(f"term      {term['name']}, weight {_weight(term['weight'])}")
     for key, text in card.items():
         if text:
             output.line(f"  {key:14} {text}")
@@ -89,14 +98,22 @@ def _print_constants(output: Output, preset: "Preset") -> None:
     if not preset.data:
         return
     output.line("")
-    published = listing("data set", "architecture", "kappa", "m", "source")
+    published = listing("data set", "architecture", "what differs there", "source")
     for data, by_architecture in preset.data.items():
         for architecture, there in by_architecture.items():
-            values = (there.kappa, there.m)
-            published.add_row(
-                data,
-                architecture,
-                *("-" if value is None else f"{value:g}" for value in values),
-                there.source,
-            )
+            published.add_row(data, architecture, _differences(there), there.source)
     output.show(published)
+
+
+def _differences(there: "Published") -> str:
+    """Every constant that is published for that data set, in one line."""
+    given = [f"{key} {value:g}" for key, value in (("kappa", there.kappa), ("m", there.m)) if value is not None]
+    given += [f"weight of {loss} {_weight(weight)}" for loss, weight in there.model_dump()["weights"].items()]
+    for loss, options in there.options.items():
+        given += [f"{option} of {loss} {value}" for option, value in options.items()]
+    return ", ".join(given)
+
+
+def _weight(weight: Any) -> str:
+    """A number, or what there is by term or of a schedule."""
+    return ", ".join(f"{key} {value}" for key, value in weight.items()) if isinstance(weight, dict) else str(weight)

@@ -19,6 +19,8 @@ from foglight.errors import ConfigurationError
 
 # Over what the values of a weighted term form a divergence; "task" is the loss on the labels.
 Kind = Literal["task", "class", "space"]
+# The words of `foglight.losses.base.Tier`, whose file imports torch.
+Tier = Literal["recommended", "supported", "for comparison"]
 _ANY_ARCHITECTURE: Final = "any"
 
 
@@ -74,6 +76,7 @@ class Preset(Section):
         title: one sentence.
         source: paper and equation.
         note: what a user must know before believing it.
+        tier: the most that is claimed of it; the cards of its terms may claim less.
         terms: where no published constants apply.
         weighted: terms that an overlay weights, and how.
         constants: each with its source.
@@ -84,6 +87,7 @@ class Preset(Section):
     title: str
     source: str
     note: str = ""
+    tier: Tier = "recommended"
     terms: Annotated[tuple[LossConfig, ...], Field(min_length=1)]
     weighted: dict[str, Kind] = Field(default_factory=dict)
     constants: tuple[Constant, ...] = ()
@@ -210,7 +214,8 @@ def _lay(overlay: Overlay, method: Preset, name: str) -> Preset:
         name=name,
         title=f"{overlay.title}; over {method.name}",
         source=f"{overlay.source}; {method.name}: {method.source}",
-        note=overlay.note,
+        note=" ".join(note for note in (overlay.note, method.note) if note),
+        tier=method.tier,
         terms=terms,
         weighted=method.weighted,
         constants=(*method.constants, *overlay.constants),

@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 
 from foglight.engine.distiller import Distiller
+from foglight.engine.teacher_stage import adaptation_loss
 from foglight.errors import RefusedError
+from foglight.losses.base import TeacherAdapted
 from foglight.types import Batch, derive_seed
 
 
@@ -114,6 +116,7 @@ def check_terms(distiller: Distiller, batch: Batch, allow: tuple[str, ...]) -> l
     try:
         torch.manual_seed(derive_seed(batch.seed, "preflight"))
         distiller.train()
+        _look_at_adaptations(distiller, batch)
         student, teacher = distiller.outputs(replace(batch, step=0))
         _, terms = distiller.terms(student, teacher, batch)
         norms = {name: _gradient_norm(value, distiller) for name, value in terms.items()}
@@ -125,6 +128,14 @@ def check_terms(distiller: Distiller, batch: Batch, allow: tuple[str, ...]) -> l
     checks = [TermCheck(name, terms[name].item(), norms[name], norms[name] / total) for name in terms]
     _refuse_without_gradient(distiller, checks, allow)
     return checks
+
+
+@torch.no_grad()
+def _look_at_adaptations(distiller: Distiller, batch: Batch) -> None:
+    """One batch of every stage on the teacher, so that a loss that wants one has seen the teacher."""
+    for loss in distiller.terms.modules():
+        if isinstance(loss, TeacherAdapted) and distiller.teacher is not None:
+            adaptation_loss(loss, distiller.teacher, batch, taps=loss.requires.teacher_taps)
 
 
 def _gradient_norm(term: Tensor, distiller: Distiller) -> float:

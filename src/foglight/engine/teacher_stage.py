@@ -6,13 +6,13 @@ distillation that follows the teacher is plain again and the loss applies its mo
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from itertools import islice
 from pathlib import Path
 from typing import Final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from foglight.engine.checkpoint import load_checkpoint, save_checkpoint
 from foglight.engine.distiller import Distiller
@@ -22,7 +22,7 @@ from foglight.losses.base import TeacherAdapted
 from foglight.models.ensemble import Ensemble
 from foglight.models.network import Network
 from foglight.models.taps import inserted
-from foglight.types import Batch, ModelOutput
+from foglight.types import Batch
 
 LEARNING_RATE: Final = 1e-3
 
@@ -45,8 +45,7 @@ def adapt_teacher(
     optimiser = torch.optim.AdamW(loss.adapt_modules.parameters(), lr=LEARNING_RATE)
     values: list[float] = []
     for batch in islice(batches, loss.adapt_steps):
-        output = _run(loss.insertions, teacher, batch, taps)
-        value = loss.adapt_loss(output.promote(), batch)
+        value = adaptation_loss(loss, teacher, batch, taps=taps)
         optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(value)
         optimiser.step()
@@ -56,13 +55,16 @@ def adapt_teacher(
     return values
 
 
-def _run(
-    insertions: Mapping[str, nn.Module], teacher: Network | Ensemble, batch: Batch, taps: frozenset[str]
-) -> ModelOutput:
-    if isinstance(teacher, Ensemble) or not insertions:
-        return teacher(batch.image, batch.extra, taps=taps)
-    with inserted(teacher.module, insertions):
-        return teacher(batch.image, batch.extra, taps=taps)
+def adaptation_loss(
+    loss: TeacherAdapted, teacher: Network | Ensemble, batch: Batch, *, taps: frozenset[str]
+) -> Tensor:
+    """What the stage minimises on one batch, with the loss's insertions in the teacher's path."""
+    if isinstance(teacher, Ensemble) or not loss.insertions:
+        output = teacher(batch.image, batch.extra, taps=taps)
+    else:
+        with inserted(teacher.module, loss.insertions):
+            output = teacher(batch.image, batch.extra, taps=taps)
+    return loss.adapt_loss(output.promote(), batch)
 
 
 def stored_adaptation(path: Path, loss: TeacherAdapted) -> bool:

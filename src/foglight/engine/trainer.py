@@ -5,19 +5,13 @@ it counts student updates and drives budget, schedule, logging, evaluation and c
 is seeded from (seed, step, micro-batch), so a resumed run equals an uninterrupted one bit for bit on the CPU.
 """
 
-import logging
-import signal
-import threading
-import warnings
-from collections.abc import Callable, Generator, Iterable, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
 import lightning
 import torch
-from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.types import STEP_OUTPUT
 from torch import Tensor
 
@@ -27,6 +21,8 @@ from foglight.engine.adversarial import discriminator_optimisers, update_discrim
 from foglight.engine.averaging import AveragedWeights
 from foglight.engine.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from foglight.engine.distiller import Distiller
+from foglight.engine.interrupt import asked_to_stop
+from foglight.engine.lightning_trainer import lightning_trainer, quiet_lightning
 from foglight.engine.log import MetricsLog
 from foglight.engine.optimiser import build_optimiser, learning_rate_multiplier, set_learning_rate
 from foglight.engine.progress import Progress, Silent
@@ -91,36 +87,16 @@ def fit(distiller: Distiller, plan: Plan, *, progress: Progress | None = None) -
     """
     loop = _Loop(distiller, plan, progress or Silent())
     accumulate = plan.optim.accumulate
-    with _stop_on_interrupt(loop), _quiet_lightning():
+    with asked_to_stop(loop.request_stop), quiet_lightning():
         loop.restore()
         if loop.step < plan.total_steps and not loop.stopped_early:
-            trainer = _lightning_trainer(plan)
+            trainer = lightning_trainer(plan.engine, plan.folder)
             first = loop.step * accumulate
             trainer.fit(loop, train_dataloaders=plan.batches(first, plan.total_steps * accumulate - first))
         loop.finish()
     if loop.interrupted:
         raise KeyboardInterrupt
     return Fitted(loop.step, loop.kept_state(), loop.stopped_early)
-
-
-def _lightning_trainer(plan: Plan) -> lightning.Trainer:
-    devices = plan.engine.devices
-    return lightning.Trainer(
-        accelerator=plan.engine.device,
-        devices=devices,
-        num_nodes=plan.engine.nodes,
-        # Queues and BatchNorm statistics are each process's own or gathered by their loss: nothing to broadcast.
-        strategy=DDPStrategy(broadcast_buffers=False) if devices * plan.engine.nodes > 1 else "auto",
-        precision="bf16-mixed" if plan.engine.precision == "bf16" else "32-true",
-        max_epochs=1,
-        default_root_dir=plan.folder,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-    )
 
 
 @final
@@ -147,6 +123,10 @@ class _Loop(lightning.LightningModule):
         self.said: set[str] = set()
         self._log: MetricsLog | None = None
         self._latest: dict[str, Tensor] = {}
+
+    def request_stop(self) -> None:
+        """End the run after the update in progress, with a checkpoint."""
+        self.interrupted = True
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         return [self.optimiser, *self.discriminator_optimisers]
@@ -301,35 +281,3 @@ def _batch_norm_error(error: ValueError, batch: Batch) -> Exception:
         "a single value per channel",
         remedy="raise `data.batch_size` to 2 or more, or use a larger crop",
     )
-
-
-@contextmanager
-def _stop_on_interrupt(loop: _Loop) -> Generator[None]:
-    """The first Ctrl-C ends the run after the step in progress, with a checkpoint; the second one at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def request_stop(signum: int, frame: object) -> None:
-        loop.interrupted = True
-        signal.signal(signal.SIGINT, previous)
-
-    previous = signal.signal(signal.SIGINT, request_stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, previous)
-
-
-@contextmanager
-def _quiet_lightning() -> Generator[None]:
-    """Lightning's advice on workers and loggers is not about our users' choices."""
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="lightning")
-        try:
-            yield
-        finally:
-            logger.setLevel(level)

@@ -10,8 +10,8 @@ default; s = softmax_c(U z_S / tau), t of the teacher likewise; N pixels that ar
 Source: the identities are exact; the terms are those of `cross_entropy` and, times tau^2, of `kd` with `grid: label`.
 Changed: nothing but the order of sums: a strip of rows is upsampled, and its values and its gradient are taken at once
 and summed up on the student's grid.
-Cost: two gradients of the student's size are kept, `upsampling.STRIP_BUDGET` bytes beside them. `kd` itself must give
-a map per class and pixel, for any pixel weight to be laid over, and so cannot be computed this way.
+Cost: two gradients of the student's size are kept, `upsampling.STRIP_BUDGET` bytes beside them. As two losses,
+`cross_entropy` and `kd`, each upsamples by itself in the same strips, for half as much time again.
 """
 
 from dataclasses import dataclass
@@ -24,6 +24,7 @@ from torch.autograd.function import once_differentiable
 
 from foglight.functional.masking import legal_label
 from foglight.functional.upsampling import strips
+from foglight.functional.weighted_kl import kl_and_slope
 
 # Both networks' log-probabilities and probabilities, and the difference of either.
 MATRICES: Final = 5
@@ -110,7 +111,7 @@ class _CrossEntropyAndKL(torch.autograd.Function):
             ours, theirs = strip.upsample(student), teacher_strip.upsample(teacher)
             log_probability = torch.log_softmax(ours, dim=1)
             tempered = log_probability if tau == 1 else torch.log_softmax(ours.div_(tau), dim=1)
-            kl, kl_slope = _kl(tempered, torch.log_softmax(theirs.div_(tau), dim=1), taught)
+            kl, kl_slope = kl_and_slope(tempered, torch.log_softmax(theirs.div_(tau), dim=1), taught, dim=1)
             strip.add_transposed(kl_slope, slopes[1])
             cross_entropy, slope = _cross_entropy(log_probability, target.label[:, None, strip.where], counted)
             strip.add_transposed(slope, slopes[0])
@@ -132,24 +133,11 @@ class _CrossEntropyAndKL(torch.autograd.Function):
         return grad_outputs[0] * cross_entropy_slope + grad_outputs[1] * kl_slope, None, None
 
 
-# Below, a logarithm that nobody reads again is overwritten by its exponential: allocating strips costs as much time.
 def _cross_entropy(
     log_probability: Float[Tensor, "b k strip W"],
     label: Int[Tensor, "b 1 strip W"],
     weight: Float[Tensor, "b 1 strip W"],
 ) -> tuple[Float[Tensor, ""], Float[Tensor, "b k strip W"]]:
-    """The weighted sum over a strip, and its slope on the logits."""
+    """The weighted sum over a strip, and its slope on the logits; the log-probabilities are overwritten."""
     value = -(log_probability.gather(1, label) * weight).sum()
     return value, log_probability.exp_().mul_(weight).scatter_add_(1, label, -weight)
-
-
-def _kl(
-    log_student: Float[Tensor, "b k strip W"],
-    log_teacher: Float[Tensor, "b k strip W"],
-    weight: Float[Tensor, "b 1 strip W"],
-) -> tuple[Float[Tensor, ""], Float[Tensor, "b k strip W"]]:
-    """The weighted sum of kl(teacher || student) over a strip, and its slope on the student's tempered logits."""
-    gap = log_teacher - log_student
-    mass = log_teacher.exp_()
-    value = (gap.mul_(mass).sum(1, keepdim=True) * weight).sum()
-    return value, (log_student.exp() - mass).mul_(weight)

@@ -1,0 +1,97 @@
+"""Pixel-wise distillation at the label's grid from logits at the heads', without ever holding the upsampled logits.
+
+L = sum over valid i of sum_c w[c, i] t[c, i] (log t[c, i] - log s[c, i]),  s = softmax_c(U z_S / tau)
+dL/dz_S = U' (s * sum_c(w t) - w t) / tau
+
+Symbols: z logits of student (b k h w) and teacher (b k g v), U the bilinear resize of either to (H, W) and ' its
+transpose, see `upsampling`; t of the teacher likewise; w a weight without gradient that broadcasts to (b k H W).
+Source: the sum is that of `weighted_kl` on resized logits; the identity is exact.
+Changed: nothing but the order of sums: a strip of rows is upsampled, and its entries and its gradient are taken at once
+and summed up on the student's grid.
+Cost: one gradient of the student's size is kept, `upsampling.STRIP_BUDGET` bytes beside it.
+"""
+
+from typing import Any, Final
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from foglight.functional.upsampling import strips
+from foglight.functional.weighted_kl import strip_kl
+
+# Both networks' logits and log-probabilities, and the difference.
+MATRICES: Final = 5
+
+
+def upsampled_class_kl_sum(
+    student: Float[Tensor, "b k h w"],
+    teacher: Float[Tensor, "b k g v"],
+    size: tuple[int, int],
+    *,
+    align_corners: tuple[bool, bool],
+    weight: Float[Tensor, "..."] | None = None,
+    valid: Bool[Tensor, "b H W"] | None = None,
+    temperature: float = 1.0,
+) -> Float[Tensor, ""]:
+    """The sum over the pixels of the new grid; zero with a graph where nothing is valid.
+
+    Args:
+        student: logits.
+        teacher: logits, without gradient.
+        size: rows and columns of the new grid.
+        align_corners: of the student's and of the teacher's resize.
+        weight: broadcasts to the upsampled logits; None for one.
+        valid: pixels that count; None for all.
+        temperature: tau.
+
+    >>> one = torch.zeros(1, 4, 1, 1)
+    >>> upsampled_class_kl_sum(one, one, (2, 3), align_corners=(False, False)).item()
+    0.0
+    """
+    total: Tensor = _UpsampledKLSum.apply(
+        student, teacher.detach().to(student.dtype), size, align_corners, weight, valid, temperature
+    )
+    return total
+
+
+class _UpsampledKLSum(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        student: Tensor,
+        teacher: Tensor,
+        size: tuple[int, int],
+        align_corners: tuple[bool, bool],
+        weight: Tensor | None,
+        valid: Tensor | None,
+        temperature: float,
+    ) -> Tensor:
+        total, gradient = student.new_zeros(()), torch.zeros_like(student)
+        laid = None if weight is None else weight.expand(*student.shape[:2], *size)
+        cuts = (
+            strips(logits, size, align_corners=corners, matrices=MATRICES)
+            for logits, corners in zip((student, teacher), align_corners, strict=True)
+        )
+        for strip, teacher_strip in zip(*cuts, strict=True):
+            value, slope = strip_kl(
+                strip.upsample(student),
+                teacher_strip.upsample(teacher),
+                None if laid is None else laid[:, :, strip.where],
+                None if valid is None else valid[:, None, strip.where],
+                temperature=temperature,
+                dim=1,
+            )
+            strip.add_transposed(slope, gradient)
+            total += value
+        ctx.save_for_backward(gradient)
+        return total
+
+    @staticmethod
+    @once_differentiable  # its stub makes `ctx` positional
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, *grad_outputs: Any
+    ) -> tuple[Tensor, None, None, None, None, None, None]:
+        (gradient,) = ctx.saved_tensors
+        return gradient * grad_outputs[0], None, None, None, None, None, None
