@@ -10,6 +10,10 @@ import torch
 from PIL import Image
 
 from foglight.cli import run
+from foglight.data.images import read_image
+from foglight.engine.evaluate import EvaluateSettings
+from foglight.models.student_file import load_student
+from foglight.prediction import predicted_mask
 
 SIZE = (48, 64)
 FAST = ["--steps", "4", "--device", "cpu", "--set", "data.augment.crop=[32, 32]", "--set", "data.batch_size=2"]
@@ -182,3 +186,14 @@ def test_predict_goes_on_past_a_bad_file(folder: Path, tmp_path: Path, capsys: p
         assert written.size == (64, 48)
         assert written.mode == "P"
         assert set(np.unique(np.asarray(written))) <= {0, 1, 2}
+
+
+def test_a_student_of_resized_frames_sees_every_image_at_that_size(folder: Path, tmp_path: Path) -> None:
+    resized = ["--set", "data.size=[24, 32]", "--set", "data.augment.crop=[24, 32]"]
+    words = ["train", "--data", str(folder), "--student", "lite_s", "-o", str(tmp_path / "run"), *FAST, *resized]
+    assert run(words) == 0
+    assert run(["predict", str(tmp_path / "run"), str(folder / "images"), "-o", str(tmp_path / "out")]) == 0
+    network, picture = load_student(tmp_path / "run"), read_image(folder / "images" / "a_000.png")
+    expected = predicted_mask(network, picture, EvaluateSettings(), input_size=(24, 32))
+    with Image.open(tmp_path / "out" / "a_000.png") as written:
+        assert np.array_equal(np.asarray(written), expected.numpy())

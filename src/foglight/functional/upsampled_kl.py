@@ -18,38 +18,42 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from foglight.functional.resize import resize
 from foglight.functional.upsampling import strips
-from foglight.functional.weighted_kl import strip_kl
+from foglight.functional.weighted_kl import class_kl_sum, strip_kl
 
 # Both networks' logits and log-probabilities, and the difference.
 MATRICES: Final = 5
 
 
-def upsampled_class_kl_sum(
-    student: Float[Tensor, "b k h w"],
-    teacher: Float[Tensor, "b k g v"],
-    size: tuple[int, int],
+def resized_class_kl_sum(
+    student: Float[Tensor, "b k *student_grid"],
+    teacher: Float[Tensor, "b k *teacher_grid"],
+    size: tuple[int, ...],
     *,
     align_corners: tuple[bool, bool],
     weight: Float[Tensor, "..."] | None = None,
-    valid: Bool[Tensor, "b H W"] | None = None,
+    valid: Bool[Tensor, "b *grid"] | None = None,
     temperature: float = 1.0,
 ) -> Float[Tensor, ""]:
-    """The sum over the pixels of the new grid; zero with a graph where nothing is valid.
+    """The sum over the positions of a grid; zero with a graph where nothing is valid.
 
     Args:
         student: logits.
         teacher: logits, without gradient.
-        size: rows and columns of the new grid.
+        size: rows and columns of the grid, or nothing for classification.
         align_corners: of the student's and of the teacher's resize.
-        weight: broadcasts to the upsampled logits; None for one.
-        valid: pixels that count; None for all.
+        weight: broadcasts to the resized logits; None for one.
+        valid: positions that count; None for all.
         temperature: tau.
 
     >>> one = torch.zeros(1, 4, 1, 1)
-    >>> upsampled_class_kl_sum(one, one, (2, 3), align_corners=(False, False)).item()
+    >>> resized_class_kl_sum(one, one, (2, 3), align_corners=(False, False)).item()
     0.0
     """
+    if student.shape[2:] == size:
+        followed = resize(teacher.detach(), size, align_corners=align_corners[1])
+        return class_kl_sum(student, followed, weight=weight, valid=valid, temperature=temperature)
     total: Tensor = _UpsampledKLSum.apply(
         student, teacher.detach().to(student.dtype), size, align_corners, weight, valid, temperature
     )

@@ -7,7 +7,8 @@ Source: Hinton, Vinyals & Dean 2015, eq. 2; per pixel as in CIRKD `losses/kd.py:
 Published reductions behind options: the mean over elements without tau^2 (IFVD, TorchDistiller), the sum over positions
 per image (torchdistill), soft cross-entropy summed over the batch per position (SKD).
 Changed: log-softmax throughout; the teacher's logits are resized where the grids differ; `mask_ignored`; `proper`.
-Cost: three maps of the logits' size, no parameter.
+Cost: the gradient, on the student's grid (twice while it is handed on), and a strip of logits; no parameter. With
+`proper` or soft cross-entropy three maps of the logits' size.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,7 +22,8 @@ from foglight.functional.binary import at_least_two_classes
 from foglight.functional.kl import class_kl, class_mass, soft_cross_entropy
 from foglight.functional.masking import taught_positions
 from foglight.functional.resize import resize
-from foglight.losses.base import Card, PixelLoss, PixelMap
+from foglight.functional.upsampled_kl import resized_class_kl_sum
+from foglight.losses.base import Card, PixelLoss, PixelMap, PixelWeight
 from foglight.losses.expect import expect_positive, expect_same_classes, expect_teacher
 from foglight.types import Batch, Grid, ModelInfo, ModelOutput, Requires
 
@@ -62,7 +64,7 @@ class KD(PixelLoss):
         implementation="winycg/CIRKD losses/kd.py::CriterionKD @ dab64db; the reductions of YukangWang/IFVD @ 950a7a5, "
         "irfanICMLL/structure_knowledge_distillation @ ce208e1 and yoshitomo-matsubara/torchdistill @ 3e4373c",
         deviations="log-softmax; the teacher's logits are resized where the grids differ; mask_ignored and proper",
-        cost="three maps of the logits' size",
+        cost="two maps of the student's logits' size; with proper or soft cross-entropy three on the chosen grid",
         tier="recommended",
         masks_ignored=False,
     )
@@ -100,26 +102,53 @@ class KD(PixelLoss):
 
     def pixel_maps(self, student: ModelOutput, teacher: ModelOutput | None, batch: Batch) -> dict[str, PixelMap]:
         """The divergence per class and pixel."""
-        student_logits, teacher_logits = self._logits(student, expect_teacher(teacher, "kd"), batch)
+        ours, theirs = _at_least_two_classes(student, expect_teacher(teacher, "kd"))
+        size = self._size(student, batch)
+        corners = self.align_corners
+        ours, theirs = (resize(ours, size, align_corners=corners[0]), resize(theirs, size, align_corners=corners[1]))
         entries = soft_cross_entropy if self.divergence == "cross_entropy" else class_kl
-        values = entries(student_logits, teacher_logits, temperature=self.temperature)
+        values = entries(ours, theirs, temperature=self.temperature)
         if self.proper:
-            values = values + class_mass(student_logits, teacher_logits, temperature=self.temperature)
+            values = values + class_mass(ours, theirs, temperature=self.temperature)
         if self.scale_gradient:
             values = values * self.temperature**2
+        return {"kd": self._map(values, batch)}
+
+    def weighted(
+        self, student: ModelOutput, teacher: ModelOutput | None, batch: Batch, weight: PixelWeight | None
+    ) -> dict[str, Tensor]:
+        """The sum of the map, in strips of which only the gradient is kept; the same code with a weight and without."""
+        if self.proper or self.divergence == "cross_entropy":
+            return super().weighted(student, teacher, batch, weight)
+        ours, theirs = _at_least_two_classes(student, expect_teacher(teacher, "kd"))
+        size = self._size(student, batch)
+        # A weight asks for the shape of a map and for what counts in it, not for its entries.
+        pixel_map = self._map(ours.new_zeros(()).expand(*ours.shape[:2], *size), batch)
+        total = resized_class_kl_sum(
+            ours,
+            theirs,
+            size,
+            align_corners=self.align_corners,
+            weight=None if weight is None else weight("kd", pixel_map, student, teacher, batch),
+            valid=pixel_map.valid if self.mask_ignored else None,
+            temperature=self.temperature,
+        )
+        scale = self.temperature**2 if self.scale_gradient else 1.0
+        return {"kd": scale * total / pixel_map.denominator}
+
+    def _map(self, values: Float[Tensor, "b k *grid"], batch: Batch) -> PixelMap:
         valid = taught_positions(values, batch, mask_ignored=self.mask_ignored)
         positions = valid.sum().clamp(min=1).to(values.dtype)
-        denominator = _DENOMINATORS[self.reduction](positions, values.shape[1], len(values))
-        return {"kd": PixelMap(values, valid, denominator, "class", masked=self.mask_ignored)}
+        return PixelMap(values, valid, _DENOMINATORS[self.reduction](positions, values.shape[1], len(values)), "class")
 
-    def _logits(
-        self, student: ModelOutput, teacher: ModelOutput, batch: Batch
-    ) -> tuple[Float[Tensor, "b k *grid"], Float[Tensor, "b k *grid"]]:
+    def _size(self, student: ModelOutput, batch: Batch) -> tuple[int, ...]:
         size = student.logits.shape[2:]
         if self.grid == "label" and size:
             size = batch.image.shape[2:] if batch.label is None else batch.label.shape[1:]
-        student_corners, teacher_corners = self.align_corners
-        return (
-            resize(at_least_two_classes(student.logits), size, align_corners=student_corners),
-            resize(at_least_two_classes(teacher.logits), size, align_corners=teacher_corners),
-        )
+        return tuple(size)
+
+
+def _at_least_two_classes(
+    student: ModelOutput, teacher: ModelOutput
+) -> tuple[Float[Tensor, "b k *grid"], Float[Tensor, "b k *teacher_grid"]]:
+    return at_least_two_classes(student.logits), at_least_two_classes(teacher.logits)
