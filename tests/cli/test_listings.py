@@ -62,6 +62,26 @@ def test_a_method_is_expanded_for_data_and_student(capsys: pytest.CaptureFixture
     assert set(content["cards"]) == {"cross_entropy", "kd"}
 
 
+def test_methods_are_listed_with_how_far_they_are_recommended(capsys: pytest.CaptureFixture[str]) -> None:
+    tiers = listed(capsys, "methods")["tiers"]
+    assert set(tiers) == set(method_names())
+    assert (tiers["kd"], tiers["cud"], tiers["skd"], tiers["fotf"]) == (
+        "recommended",
+        "supported",
+        "for comparison",
+        "weighting",
+    )
+
+
+def test_a_method_is_printed_with_its_card_constants_and_published_differences(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["methods", "cirkd"]) == 0
+    said = capsys.readouterr().out
+    for part in ("tier      supported", "equation", "cost", "memory_pixel 0.1", "lambda_memory_pixel", "voc"):
+        assert part in said
+
+
 def test_a_recipe_is_printed_as_it_is_written(capsys: pytest.CaptureFixture[str]) -> None:
     run(["recipes", "camvid_lite_kd"])
     assert "# Command   foglight distill camvid_lite_kd" in capsys.readouterr().out

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from foglight.config.load import build_config
-from foglight.config.presets import Preset, expand, load_method, method_names, overlay_names
+from foglight.config.preset_schema import Preset
+from foglight.config.presets import expand, load_method, method_names, overlay_names
 from foglight.config.schema import LossConfig, PixelWeightConfig, RunConfig, Schedule
 from foglight.config.tiers import preset_tier
 from foglight.errors import ConfigurationError

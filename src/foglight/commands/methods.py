@@ -8,7 +8,7 @@ from foglight.commands.options import Json
 from foglight.commands.output import Output, listing
 
 if TYPE_CHECKING:
-    from foglight.config.presets import Preset, Published
+    from foglight.config.preset_schema import Preset, Published
 
 
 def methods(
@@ -27,13 +27,10 @@ def methods(
 
 def _list(output: Output) -> None:
     from foglight.config.presets import load_method, method_names, overlay_names
-
     from foglight.config.tiers import preset_tier
 
     overlays = overlay_names()
-    tiers = {
-        name: "weighting" if name in overlays else preset_tier(load_method(name)) for name in method_names()
-    }
+    tiers = {name: "weighting" if name in overlays else preset_tier(load_method(name)) for name in method_names()}
     table = listing("method", "tier", "what it is")
     for known, tier in tiers.items():
         table.add_row(known, tier, load_method(known).title)

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from foglight.config.presets import Preset, Tier
+from foglight.config.preset_schema import Preset, Tier
 from foglight.losses.registry import loss_class
 
 # From the most that can be said of a method to the least.
@@ -16,5 +16,5 @@ def preset_tier(preset: Preset) -> Tier:
     >>> preset_tier(load_method("kd")), preset_tier(load_method("skd"))
     ('recommended', 'for comparison')
     """
-    claimed = [preset.tier, *(loss_class(term.name).card.tier for term in preset.terms)]
+    claimed: list[Tier] = [preset.tier, *(loss_class(term.name).card.tier for term in preset.terms)]
     return max(claimed, key=ORDER.index)

@@ -134,7 +134,7 @@ def check_terms(distiller: Distiller, batch: Batch, allow: tuple[str, ...]) -> l
 def _look_at_adaptations(distiller: Distiller, batch: Batch) -> None:
     """One batch of every stage on the teacher, so that a loss that wants one has seen the teacher."""
     for loss in distiller.terms.modules():
-        if isinstance(loss, TeacherAdapted) and distiller.teacher is not None:
+        if isinstance(loss, TeacherAdapted) and loss.adapt_steps > 0 and distiller.teacher is not None:
             adaptation_loss(loss, distiller.teacher, batch, taps=loss.requires.teacher_taps)
 
 

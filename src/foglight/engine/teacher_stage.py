@@ -55,9 +55,7 @@ def adapt_teacher(
     return values
 
 
-def adaptation_loss(
-    loss: TeacherAdapted, teacher: Network | Ensemble, batch: Batch, *, taps: frozenset[str]
-) -> Tensor:
+def adaptation_loss(loss: TeacherAdapted, teacher: Network | Ensemble, batch: Batch, *, taps: frozenset[str]) -> Tensor:
     """What the stage minimises on one batch, with the loss's insertions in the teacher's path."""
     if isinstance(teacher, Ensemble) or not loss.insertions:
         output = teacher(batch.image, batch.extra, taps=taps)
