@@ -16,7 +16,7 @@ from foglight import __version__
 def provenance() -> dict[str, Any]:
     """JSON-ready; the commit is None outside a checkout of foglight."""
     return {
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": " ".join([_program(), *sys.argv[1:]]),
         "foglight": __version__,
         "commit": _commit(),
         "python": platform.python_version(),
@@ -29,6 +29,11 @@ def provenance() -> dict[str, Any]:
             "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
         },
     }
+
+
+def _program() -> str:
+    name = Path(sys.argv[0]).name
+    return "foglight" if name == "__main__.py" else name
 
 
 def _commit() -> str | None:
