@@ -8,7 +8,7 @@ Source: Shu et al. 2021, "Channel-wise knowledge distillation for dense predicti
 Variants behind options: a softmax over channels at every position (`norm: spatial`, its published name), channel means
 compared by squared error, no normalisation; `normaliser: student` divides by the channels before projection (CIRKD).
 Changed: log-softmax, published code gives infinities at a logit gap of about 150; `mask_ignored`.
-Cost: three maps of the size of x; a 1x1 connector without bias where channels differ, nothing otherwise.
+Cost: two maps of the size of x (three with `divergence: mse`); a 1x1 connector without bias where channels differ.
 """
 
 from typing import ClassVar, Literal, final
@@ -20,7 +20,8 @@ from torch import Tensor
 from foglight.functional.kl import class_kl, log_softmax_over_space, space_kl
 from foglight.functional.masking import taught_positions
 from foglight.functional.resize import resize
-from foglight.losses.base import Card, Distribution, PixelLoss, PixelMap
+from foglight.functional.weighted_kl import class_kl_sum, space_kl_sum
+from foglight.losses.base import Card, Distribution, PixelLoss, PixelMap, PixelWeight
 from foglight.losses.connectors import connector
 from foglight.losses.expect import expect_positive, expect_same_classes, expect_teacher
 from foglight.types import Batch, ModelInfo, ModelOutput, Requires
@@ -85,7 +86,7 @@ class CWD(PixelLoss):
         implementation="winycg/CIRKD losses/cwd.py @ dab64db; irfanICMLL/TorchDistiller "
         "SemSeg-distill/utils/criterion.py::CriterionCWD @ 78bac7c; open-mmlab/mmrazor models/losses/cwd.py @ 90c7af1",
         deviations="log-softmax; divides by the projected channels, CIRKD's own behind normaliser='student'",
-        cost="three maps of the size of x; a 1x1 connector where channels differ",
+        cost="two maps of the size of x (three with mse); a 1x1 connector where channels differ",
         tier="recommended",
         masks_ignored=False,
     )
@@ -130,7 +131,28 @@ class CWD(PixelLoss):
         """The divergence per channel and position; over space where `norm` is channel."""
         ours, theirs = self._pair(student, expect_teacher(teacher, "cwd"))
         valid = taught_positions(ours, batch, mask_ignored=self.mask_ignored)
-        values = self.temperature**2 * self._entries(ours, theirs, valid)
+        return {"cwd": self._map(self.temperature**2 * self._entries(ours, theirs, valid), valid)}
+
+    def weighted(
+        self, student: ModelOutput, teacher: ModelOutput | None, batch: Batch, weight: PixelWeight | None
+    ) -> dict[str, Tensor]:
+        """The sum of the map, in strips of which only the gradient is kept; the same code with a weight and without."""
+        if self.divergence == "mse":
+            return super().weighted(student, teacher, batch, weight)
+        ours, theirs = self._pair(student, expect_teacher(teacher, "cwd"))
+        valid = taught_positions(ours, batch, mask_ignored=self.mask_ignored)
+        # A weight asks for the shape of a map and for what counts in it, not for its entries.
+        pixel_map = self._map(ours.detach().new_zeros(()).expand_as(ours), valid)
+        total = (space_kl_sum if self.norm == "channel" else class_kl_sum)(
+            ours,
+            theirs,
+            weight=None if weight is None else weight("cwd", pixel_map, student, teacher, batch),
+            valid=valid if self.mask_ignored else None,
+            temperature=self.temperature,
+        )
+        return {"cwd": self.temperature**2 * total / pixel_map.denominator}
+
+    def _map(self, values: Float[Tensor, "b c *out"], valid: Bool[Tensor, "b *grid"]) -> PixelMap:
         if self.norm in ("channel", "channel_mean"):
             denominator = values.new_tensor(len(values) * self.divisor)
         else:
@@ -140,12 +162,7 @@ class CWD(PixelLoss):
         distribution: Distribution = "none"
         if self.divergence == "kl":
             distribution = "space" if self.norm == "channel" else "class"
-        on_logits = self.taps is None
-        return {
-            "cwd": PixelMap(
-                values, valid, denominator, distribution, channels_are_classes=on_logits, masked=self.mask_ignored
-            )
-        }
+        return PixelMap(values, valid, denominator, distribution, channels_are_classes=self.taps is None)
 
     def _pair(
         self, student: ModelOutput, teacher: ModelOutput
