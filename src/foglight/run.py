@@ -32,6 +32,7 @@ from foglight.engine.trainer import Plan, fit
 from foglight.errors import ConfigurationError
 from foglight.models.ensemble import Ensemble
 from foglight.models.network import Network
+from foglight.report.refined_maps import write_refined_maps
 from foglight.run_folder import adaptation_key, fingerprint, keep_result, settled_steps
 from foglight.types import Batch
 
@@ -97,6 +98,7 @@ def run(
     teacher_scores = None if teacher is None else _score(teacher, data, config)
     info = data.train.info
     keep_result(student, output, config, info, steps=fitted.step, scores=scores, teacher_scores=teacher_scores)
+    write_refined_maps(distiller, next(_on_device(whole_images(data.tune, config.data), distiller)), output)
     return RunResult(output, scores, teacher_scores, fitted.step, seconds, student)
 
 

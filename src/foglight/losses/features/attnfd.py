@@ -16,7 +16,6 @@ Cost: per tap two CBAMs, a 1x1 connector and five maps of the teacher's channels
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import ClassVar, Final, Literal, final
 
 import torch
@@ -33,6 +32,7 @@ from foglight.losses.attention import CBAM
 from foglight.losses.base import Card, ParameterGroup, TeacherAdapted
 from foglight.losses.expect import expect_teacher
 from foglight.losses.normalised_connector import NormalisedConnector
+from foglight.losses.refinement import Refinement
 from foglight.losses.tap_pairs import TapPair, known_pairs, named_pairs, required_taps
 from foglight.losses.teacher_attention import TeacherAttention, teacher_attention
 from foglight.types import Batch, ModelInfo, ModelOutput
@@ -49,20 +49,6 @@ _AXES: Final[Mapping[Scope, tuple[int, ...]]] = {
 # Backbone, encoder and decoder, under the names that networks give them.
 STAGES: Final = (("backbone", "layer4"), ("encoder", "aspp", "ppm", "merge"), ("decoder", "head_clean", "head"))
 PRE_RELU_STAGES: Final = (("backbone", "layer4_pre_relu"), ("encoder_pre_relu",), ("decoder_pre_relu",))
-
-
-@final
-@dataclass(frozen=True)
-class Refinement:
-    """What attention makes of one tap, for the loss and for the report's panel of raw beside refined maps.
-
-    Attributes:
-        raw: the feature as the network has it.
-        refined: the same after attention, before any connector.
-    """
-
-    raw: Float[Tensor, "b c h w"]
-    refined: Float[Tensor, "b c h w"]
 
 
 def refined_distance(
@@ -213,7 +199,8 @@ class AttnFD(TeacherAdapted):
             # An engine's train() reaches the frozen attention too; its statistics must not move again.
             with torch.no_grad():
                 refined_teacher: Tensor = given(raw_teacher, running=self.running_statistics)
-            refined.append((Refinement(raw, own(raw)), Refinement(raw_teacher, refined_teacher)))
+            ours = Refinement(pair.student, raw, own(raw))
+            refined.append((ours, Refinement(pair.teacher, raw_teacher, refined_teacher)))
         return refined
 
     def forward(self, student: ModelOutput, teacher: ModelOutput | None, batch: Batch) -> dict[str, Tensor]:
