@@ -36,7 +36,7 @@ def test_help_lists_every_command() -> None:
     assert [command for command in COMMANDS if command not in output] == []
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["methods"], ["recipes"], ["train", "nosuch"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["recipes"], ["train", "nosuch"]])
 def test_nothing_heavy_is_imported_for_words(arguments: list[str]) -> None:
     code = (
         "import sys\nfrom foglight.cli import run\n"
