@@ -7,6 +7,8 @@ Source: nearest neighbour, see `resize_label`. Published code that uses labels i
 Cost: two maps of the grid's size.
 """
 
+from dataclasses import replace
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -30,7 +32,8 @@ def label_on_grid(
     if batch.label is None:
         nothing = torch.zeros((len(values), *size), dtype=torch.long, device=values.device)
         return nothing, nothing.bool()
-    valid = batch.valid
+    # Resized first: what follows passes over the small grid only.
+    label = resize_label(batch.label, size)
+    valid = replace(batch, label=label).valid
     # An unlabelled image may hold anything, so its labels are replaced before they are read.
-    legal = torch.where(valid, batch.label, torch.zeros_like(batch.label))
-    return resize_label(legal, size), resize_label(valid, size)
+    return torch.where(valid, label, torch.zeros_like(label)), valid

@@ -2,7 +2,7 @@
 
 inter = 1 - mean_i rho(s[:, i], t[:, i]),  intra = 1 - mean_c rho(s[c, :], t[c, :])
 L = tau^2 * (beta * inter + gamma * intra)
-rho(a, b) = <a - mean a, b - mean b> / (|a - mean a| |b - mean b| + EPSILON)
+rho(a, b) = <a - mean a, b - mean b> / (|a - mean a| |b - mean b| + correlation.EPSILON)
 
 Symbols: s and t softmax over classes of logits / tau (b k h w), i over all b*h*w pixels of this process's batch.
 Source: Huang et al. 2022, "Knowledge distillation from a stronger teacher", section 3; hunto/DIST_KD
@@ -10,39 +10,23 @@ Source: Huang et al. 2022, "Knowledge distillation from a stronger teacher", sec
 Not a pixel loss: `intra` compares whole maps, so no pixel of it has a value of its own, and a weight on `inter` alone
 would change how the two are balanced.
 Changed: `mask_ignored`; `intra_scope: image` correlates within each image; no auxiliary heads, the teacher has none.
-Cost: at most nine maps of b*k*h*w numbers at once, the gradient included; `intra` couples the images of one process,
+Cost: at most five maps of b*k*h*w numbers at once, the gradient included; `intra` couples the images of one process,
 never those of several.
 """
 
-from typing import ClassVar, Final, Literal, final
+from typing import ClassVar, Literal, final
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from foglight.functional.correlation import correlation_over_classes, correlation_over_positions
 from foglight.functional.masking import taught_positions
 from foglight.functional.tempered import tempered
 from foglight.losses.base import Card, DistillationLoss
 from foglight.losses.expect import expect_positive, expect_same_classes, expect_teacher
 from foglight.losses.paired_logits import corners_of, paired_logits
 from foglight.types import Batch, Grid, ModelInfo, ModelOutput, Requires
-
-# Published: added to the product of norms; a class that is nearly absent is pulled towards no correlation.
-EPSILON: Final = 1e-8
-
-
-def correlation(
-    first: Float[Tensor, "*shape"], second: Float[Tensor, "*shape"], dims: tuple[int, ...]
-) -> Float[Tensor, "*reduced"]:
-    """Pearson's, over `dims`, of values whose mean over them has been taken away; zero where either is constant.
-
-    >>> round(correlation(torch.tensor([[-1.0, 1.0]]), torch.tensor([[-3.0, 3.0]]), (1,)).item(), 4)
-    1.0
-    """
-    # The root of zero has no derivative; below the smallest normal number the norm counts as constant.
-    tiny = torch.finfo(first.dtype).tiny
-    norms = first.square().sum(dims).clamp(min=tiny).sqrt() * second.square().sum(dims).clamp(min=tiny).sqrt()
-    return (first * second).sum(dims) / (norms + EPSILON)
 
 
 def inter_class(
@@ -51,9 +35,7 @@ def inter_class(
     valid: Bool[Tensor, "b *grid"] | None = None,
 ) -> Float[Tensor, ""]:
     """1 - the mean over pixels (all, or the valid ones) of the correlation over classes of two probability maps."""
-    # Probabilities sum to one, so their mean is known; taken away before squaring, nothing cancels.
-    mean = 1 / student.shape[1]
-    distance = 1 - correlation(student - mean, teacher - mean, (1,))
+    distance = 1 - correlation_over_classes(student, teacher)
     if valid is None:
         return distance.mean()
     return torch.where(valid, distance, 0.0).sum() / valid.sum().clamp(min=1)
@@ -67,21 +49,12 @@ def intra_class(
     per_image: bool = False,
 ) -> Float[Tensor, ""]:
     """1 - the mean over classes of the correlation over pixels (all, or the valid ones), of the batch or per image."""
-    space = tuple(range(2, student.ndim))
-    dims = space if per_image else (0, *space)
+    distance = 1 - correlation_over_positions(student, teacher, valid, per_image=per_image)
     if valid is None:
-        student, teacher = (values - values.mean(dims, keepdim=True) for values in (student, teacher))
-        return (1 - correlation(student, teacher, dims)).mean()
-    counted = valid.unsqueeze(1)
-    pixels = counted.sum(dims, keepdim=True)
-
-    def deviation(values: Tensor) -> Tensor:
-        mean = torch.where(counted, values, 0.0).sum(dims, keepdim=True) / pixels.clamp(min=1)
-        return torch.where(counted, values - mean, 0.0)
-
-    distance = 1 - correlation(deviation(student), deviation(teacher), dims)
+        return distance.mean()
     # Of an image (or a batch) without a valid pixel nothing is known.
-    known = (pixels.squeeze(dims) > 0).expand_as(distance)
+    known = valid.flatten(1).any(1) if per_image else valid.any().unsqueeze(0)
+    known = known.unsqueeze(1).expand_as(distance)
     return torch.where(known, distance, 0.0).sum() / known.sum().clamp(min=1)
 
 
@@ -106,7 +79,7 @@ class DIST(DistillationLoss):
         source="Huang et al., Knowledge distillation from a stronger teacher, NeurIPS 2022, section 3",
         implementation="hunto/DIST_KD segmentation/losses/dist_kd.py @ 2418f18; hunto/image_classification_sota",
         deviations="mask_ignored, intra_scope and temperature on maps; auxiliary heads are left alone",
-        cost="at most nine maps of b*k*h*w numbers at once, the gradient included; dist_intra couples the "
+        cost="at most five maps of b*k*h*w numbers at once, the gradient included; dist_intra couples the "
         "images of one process",
         tier="recommended",
         masks_ignored=False,

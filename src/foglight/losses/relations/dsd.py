@@ -27,6 +27,7 @@ from foglight.functional.kl import log_softmax_over_space
 from foglight.functional.masked_pooling import average_pool
 from foglight.functional.masking import taught_positions
 from foglight.functional.resize import resize
+from foglight.functional.square_sum import square_sum
 from foglight.losses.base import Card, DistillationLoss
 from foglight.losses.expect import expect_positive, expect_same_classes, expect_teacher
 from foglight.losses.feature_pair import FeaturePair
@@ -39,8 +40,7 @@ def attention(values: Float[Tensor, "b c h w"], valid: Bool[Tensor, "b h w"] | N
     >>> attention(torch.tensor([[[[3.0, 0.0]], [[0.0, 2.0]]]]).sqrt(), None)
     tensor([[0.8321, 0.5547]])
     """
-    # The square of a length, in place of a sum of squares, makes no copy of the feature.
-    activity = torch.linalg.vector_norm(values, dim=1).square()
+    activity = square_sum(values)
     if valid is not None:
         activity = torch.where(valid, activity, 0.0)
     return unit(activity.flatten(1))
