@@ -9,7 +9,6 @@ value and gradient in float64 on a small one.
 """
 
 import argparse
-import json
 import multiprocessing
 import sys
 from concurrent.futures import ProcessPoolExecutor
@@ -25,6 +24,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from foglight.atomic import write_json
 from foglight.provenance import provenance
 
 # Of the free memory: what a form may take before it counts as not fitting.
@@ -176,13 +176,14 @@ def main() -> None:
     if not chosen:
         sys.exit(f"expected the name of a case, got {arguments.only}; they are {', '.join(c.name for c in cases())}")
     console, rows, sizes = Console(width=200), list[Row](), QUICK if arguments.quick else Sizes()
+    report = {"provenance": provenance(), "device": arguments.device, "sizes": asdict(sizes), "total": arguments.total}
     for case in chosen:
         rows.append(measure(case, sizes, device=arguments.device, total=arguments.total))
         console.print(f"{case.name}: {rows[-1].seconds} s, {rows[-1].megabytes} MB", highlight=False)
+        if arguments.json:
+            # After every case: what a long run has measured outlives it.
+            write_json(arguments.json, {**report, "rows": [asdict(row) for row in rows]})
     console.print(table(rows))
-    if arguments.json:
-        report = {"provenance": provenance(), "device": arguments.device, "sizes": asdict(sizes)}
-        arguments.json.write_text(json.dumps({**report, "rows": [asdict(row) for row in rows]}, indent=2) + "\n")
 
 
 if __name__ == "__main__":
