@@ -75,7 +75,7 @@ class LossSpec:
 class Terms(nn.Module):
     """All losses of a run: what they need together, and their weighted sum.
 
-    A loss of weight zero is left out; one that a schedule has silenced for now is not computed.
+    A loss of weight zero is left out; one that its schedule silences at this step is not computed.
 
     Args:
         student: what the student is.
