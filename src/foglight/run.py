@@ -33,7 +33,7 @@ from foglight.errors import ConfigurationError
 from foglight.models.ensemble import Ensemble
 from foglight.models.network import Network
 from foglight.report.refined_maps import write_refined_maps
-from foglight.run_folder import adaptation_key, fingerprint, keep_result, settled_steps
+from foglight.run_folder import adaptation_key, fingerprint, keep_result, require_one_process, settled_steps
 from foglight.types import Batch
 
 PREFLIGHT_IMAGES: Final = 32
@@ -81,6 +81,7 @@ def run(
     if config.engine.threads is not None:
         torch.set_num_threads(config.engine.threads)
     config = _in_full(config)
+    require_one_process(config)
     data = data or build_data(config.data, seed=config.seed)
     student, teacher = _networks(config, student, teacher, data.train.info.num_classes, trust=trust)
     teacher_hash = None if teacher is None else network_hash(freeze(teacher))

@@ -15,7 +15,7 @@ from foglight.config.load import dump_config
 from foglight.config.schema import BudgetConfig, RunConfig
 from foglight.data.dataset import DataInfo
 from foglight.engine.budget import budget_steps
-from foglight.errors import CheckpointError
+from foglight.errors import CheckpointError, ConfigurationError
 from foglight.models.network import Network
 from foglight.models.student_file import save_student
 from foglight.provenance import provenance
@@ -27,6 +27,20 @@ NOT_ANOTHER_RUN: Final = {
     "preflight": True,
     "allow": True,
 }
+
+
+def require_one_process(config: RunConfig) -> None:
+    """Refuse several processes: the stream is not handed out to them yet, all of them would see the same images.
+
+    Raises:
+        ConfigurationError: for more than one device or node.
+    """
+    processes = config.engine.devices * config.engine.nodes
+    if processes > 1:
+        raise ConfigurationError(
+            f"engine.devices and engine.nodes ask for {processes} processes; a run cannot share images among them yet",
+            remedy="leave both at 1, and raise `optim.accumulate` for larger batches",
+        )
 
 
 def fingerprint(config: RunConfig, teacher_hash: str | None) -> str:
