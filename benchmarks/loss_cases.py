@@ -6,6 +6,7 @@ A case is a loss (or a function of two) at a size, its naive form, and how much 
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from typing import Any, Final, Literal
 
 import torch
@@ -182,7 +183,7 @@ class Scene:
         if form == "naive":
             assert self.naive is not None
             return self.naive(self.loss, self.student, self.teacher, self.batch)
-        return torch.stack(list(self.loss(self.student, self.teacher, self.batch).values())).sum()
+        return reduce(torch.add, self.loss(self.student, self.teacher, self.batch).values())
 
     def step(self, form: Form) -> Callable[[], None]:
         """Forward and backward, on a copy of the loss with buffers and gradients of its own."""
