@@ -15,32 +15,19 @@ from foglight.config.load import dump_config
 from foglight.config.schema import BudgetConfig, RunConfig
 from foglight.data.dataset import DataInfo
 from foglight.engine.budget import budget_steps
-from foglight.errors import CheckpointError, ConfigurationError
+from foglight.engine.processes import Processes
+from foglight.errors import CheckpointError
 from foglight.models.network import Network
 from foglight.models.student_file import save_student
 from foglight.provenance import provenance
 
 # Where a run happens, how often it logs and saves, and what it is allowed do not make it another run.
 NOT_ANOTHER_RUN: Final = {
-    "engine": {"device", "log_every", "checkpoint_every", "tensorboard"},
+    "engine": {"device", "devices", "nodes", "log_every", "checkpoint_every", "tensorboard"},
     "data": {"root", "workers", "cache"},
     "preflight": True,
     "allow": True,
 }
-
-
-def require_one_process(config: RunConfig) -> None:
-    """Refuse several processes: the stream is not handed out to them yet, all of them would see the same images.
-
-    Raises:
-        ConfigurationError: for more than one device or node.
-    """
-    processes = config.engine.devices * config.engine.nodes
-    if processes > 1:
-        raise ConfigurationError(
-            f"engine.devices and engine.nodes ask for {processes} processes; a run cannot share images among them yet",
-            remedy="leave both at 1, and raise `optim.accumulate` for larger batches",
-        )
 
 
 def fingerprint(config: RunConfig, teacher_hash: str | None) -> str:
@@ -58,33 +45,50 @@ def _hash(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def settled_steps(config: RunConfig, folder: Path, requested: str, seconds_per_step: Callable[[], float]) -> int:
+def settled_steps(
+    config: RunConfig, folder: Path, requested: str, seconds_per_step: Callable[[], float], processes: Processes
+) -> int:
     """The budget in updates: settled and written once, then read back.
 
     Args:
         config: with the budget as it was asked for.
         folder: of the run.
         requested: the fingerprint of what was asked for.
-        seconds_per_step: measures one; called for a budget in seconds alone.
+        seconds_per_step: measures one; called for a budget in seconds alone, by every process.
+        processes: the leader settles, the others follow.
 
     Raises:
         CheckpointError: if the folder holds another run.
     """
-    path = folder / "run.json"
-    if path.exists():
-        known = json.loads(path.read_text())
-        if known["requested"] != requested:
-            raise CheckpointError(
-                f"{folder}: holds a run with another configuration or another teacher",
-                remedy="choose another `--output`, or delete that folder to start afresh",
-            )
-        return known["steps"]
+    known = processes.agreed(lambda: _settled_before(folder, requested))
+    if known is not None:
+        return known
     seconds = None if config.budget.seconds is None else seconds_per_step()
+    return processes.agreed(lambda: _settle(config, folder, requested, seconds))
+
+
+def _settled_before(folder: Path, requested: str) -> int | None:
+    path = folder / "run.json"
+    if not path.exists():
+        return None
+    known = json.loads(path.read_text())
+    if known["requested"] != requested:
+        raise CheckpointError(
+            f"{folder}: holds a run with another configuration or another teacher",
+            remedy="choose another `--output`, or delete that folder to start afresh",
+        )
+    steps: int = known["steps"]
+    return steps
+
+
+def _settle(config: RunConfig, folder: Path, requested: str, seconds: float | None) -> int:
     images = config.data.batch_size * config.optim.accumulate
     steps = budget_steps(config.budget, images_per_step=images, seconds_per_step=seconds)
     settled = dump_config(config.model_copy(update={"budget": BudgetConfig(steps=steps)}))
     write_atomically(folder / "config.yaml", lambda file: file.write(settled.encode()))
-    write_json(path, {"requested": requested, "steps": steps, "seconds_per_step": seconds, **provenance()})
+    write_json(
+        folder / "run.json", {"requested": requested, "steps": steps, "seconds_per_step": seconds, **provenance()}
+    )
     return steps
 
 

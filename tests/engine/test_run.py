@@ -173,9 +173,3 @@ def test_averaged_weights_are_kept(config: Callable[..., RunConfig], tmp_path: P
     last = torch.load(tmp_path / "averaged" / "last.ckpt", weights_only=True)
     assert all(torch.equal(last["student"][name], plain[name]) for name in plain)
     assert all(torch.equal(last["averaged"][name], averaged[name]) for name in averaged)
-
-
-def test_several_processes_are_refused(config: Callable[..., RunConfig], folder: Path) -> None:
-    with pytest.raises(ConfigurationError, match="2 processes"):
-        run(with_engine(config(), devices=2), folder)
-    assert not folder.exists()

@@ -30,6 +30,8 @@ def distill(
     overrides: options.Set = None,
     fast: options.Fast = False,
     device: options.Device = None,
+    devices: options.Devices = None,
+    nodes: options.Nodes = None,
     allow: options.Allow = None,
     no_preflight: options.NoPreflight = False,
     trust: options.Trust = False,
@@ -43,8 +45,8 @@ def distill(
 
     given = run_options(
         student=student, weights=weights, teacher=teacher, data=data, root=root, split=split, unlabeled=unlabeled,
-        method=method, steps=steps, samples=samples, seconds=seconds, seed=seed, fast=fast, device=device, allow=allow,
-        no_preflight=no_preflight,
+        method=method, steps=steps, samples=samples, seconds=seconds, seed=seed, fast=fast, device=device,
+        devices=devices, nodes=nodes, allow=allow, no_preflight=no_preflight,
     )  # fmt: skip
     words_of_run = RunWords(words or (), recipe, given, overrides or (), default_method="fog")
     run_and_show(output, words_of_run, folder, choose=_distillation, trust=trust)

@@ -32,6 +32,8 @@ Weights = Annotated[
 ]
 Fast = Annotated[bool, Option("--fast", help="bf16 and channels_last; the teacher's BatchNorm folded.")]
 Device = Annotated[str | None, Option("--device", help="auto (the default), cpu or cuda.")]
+Devices = Annotated[int | None, Option("--devices", help="Processes per node, each on a GPU or core of its own.")]
+Nodes = Annotated[int | None, Option("--nodes", help="Machines, where torchrun or SLURM starts the processes.")]
 Allow = Annotated[list[str] | None, Option("--allow", metavar="NAME", help="Lift one refusal of the preflight.")]
 NoPreflight = Annotated[bool, Option("--no-preflight", help="Skip the checks before training.")]
 Trust = Annotated[bool, Option("--trust-checkpoint", help="Load a pickled checkpoint; it may run any code.")]

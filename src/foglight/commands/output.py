@@ -1,6 +1,7 @@
 """What a command says: messages for people, JSON for programs, never mixed."""
 
 import json
+import os
 import sys
 from collections.abc import Mapping
 from typing import Any, Final, final
@@ -12,6 +13,8 @@ from foglight import __version__
 
 # What a shell reports for a process that Ctrl-C ended.
 INTERRUPTED: Final = 130
+# Where torchrun, Lightning and SLURM write which of several processes this one is.
+RANKS: Final = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
 # Where no terminal tells its width, a table must not be cut.
 _WIDTH_OF_A_FILE: Final = 140
 
@@ -27,8 +30,10 @@ class Output:
     """
 
     def __init__(self, command: str, *, json: bool = False, quiet: bool = False) -> None:
+        # Of several processes one speaks.
+        self.mute = any(int(os.environ.get(name, "0")) for name in RANKS)
         self.json = json
-        self.quiet = quiet
+        self.quiet = quiet or self.mute
         stream = sys.stderr if json else sys.stdout
         width = None if stream.isatty() else _WIDTH_OF_A_FILE
         self.console = Console(file=stream, width=width, markup=False, highlight=False)
@@ -41,17 +46,17 @@ class Output:
 
     def show(self, table: Table) -> None:
         """The result, for people; a program gets it by `result`."""
-        if not self.json:
+        if not self.json and not self.mute:
             self.console.print(table)
 
     def line(self, text: str) -> None:
         """A line of the result, for people; a program gets it by `result`."""
-        if not self.json:
+        if not self.json and not self.mute:
             self.console.print(text, soft_wrap=True)
 
     def result(self, content: Mapping[str, Any]) -> None:
         """The result, for programs."""
-        if self.json:
+        if self.json and not self.mute:
             print(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False), flush=True)
 
     def next(self, written: str, then: str) -> None:

@@ -72,6 +72,8 @@ def run_options(
     seed: int | None,
     fast: bool,
     device: str | None,
+    devices: int | None,
+    nodes: int | None,
     allow: Sequence[str] | None,
     no_preflight: bool,
 ) -> dict[str, Any]:
@@ -91,6 +93,8 @@ def run_options(
         "seed": seed,
         "engine.fast": fast or None,
         "engine.device": device,
+        "engine.devices": devices,
+        "engine.nodes": nodes,
         "allow": list(allow) if allow else None,
         "preflight": False if no_preflight else None,
     }

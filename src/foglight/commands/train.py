@@ -28,6 +28,8 @@ def train(
     overrides: options.Set = None,
     fast: options.Fast = False,
     device: options.Device = None,
+    devices: options.Devices = None,
+    nodes: options.Nodes = None,
     allow: options.Allow = None,
     no_preflight: options.NoPreflight = False,
     trust: options.Trust = False,
@@ -42,7 +44,8 @@ def train(
     given = run_options(
         student=student, weights=weights, teacher=None, data=data, root=root, split=split, unlabeled=None,
         method=method, steps=steps,
-        samples=samples, seconds=seconds, seed=seed, fast=fast, device=device, allow=allow, no_preflight=no_preflight,
+        samples=samples, seconds=seconds, seed=seed, fast=fast, device=device, devices=devices,
+        nodes=nodes, allow=allow, no_preflight=no_preflight,
     )  # fmt: skip
     words_of_run = RunWords(words or (), recipe, given, overrides or (), default_method="ce")
     run_and_show(output, words_of_run, folder, choose=_training, trust=trust)

@@ -97,9 +97,13 @@ def micro_batches(
     )
 
 
-def whole_images(dataset: SegmentationDataset, config: DataConfig) -> EvaluationBatches:
-    """Every frame once, un-augmented."""
-    return evaluation_batches(dataset, batch_size=config.batch_size, workers=config.workers)
+def whole_images(
+    dataset: SegmentationDataset, config: DataConfig, *, rank: int = 0, world_size: int = 1
+) -> EvaluationBatches:
+    """Every frame of this process once, un-augmented."""
+    return evaluation_batches(
+        dataset, batch_size=config.batch_size, workers=config.workers, rank=rank, world_size=world_size
+    )
 
 
 def build_student(config: RunConfig, *, num_classes: int, trust: bool = False) -> Network:

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from typing import Final
 
 import torch
-import torch.distributed as dist
 from torch import nn
 
+from foglight.functional.gather import mean_over_processes
 from foglight.losses.base import AdversarialLoss
 from foglight.types import Batch, ModelOutput
 
@@ -55,9 +55,6 @@ def update_discriminators(
 
 
 def _average_gradients(discriminator: nn.Module) -> None:
-    if not (dist.is_available() and dist.is_initialized()):
-        return
     for parameter in discriminator.parameters():
         if parameter.grad is not None:
-            dist.all_reduce(parameter.grad)
-            parameter.grad /= dist.get_world_size()
+            parameter.grad = mean_over_processes(parameter.grad)

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from foglight.functional.gather import process_count
 from foglight.functional.resize import resize
 from foglight.metrics.segmentation import SegmentationMetrics, SegmentationScores
 from foglight.models.ensemble import Ensemble
@@ -168,7 +169,7 @@ def evaluate(
     boundary: bool = True,
     progress: Callable[[int], None] | None = None,
 ) -> SegmentationScores:
-    """Score a network on labelled batches; its mode is put back afterwards.
+    """Score a network on labelled batches, of all processes together; its mode is put back afterwards.
 
     Raises:
         ValueError: for a batch without labels.
@@ -184,10 +185,7 @@ def evaluate(
             logits = predict(network, batch.image, batch.extra, settings=settings)
             if metrics is None:
                 metrics = SegmentationMetrics(
-                    logits.shape[1],
-                    class_names=class_names,
-                    ignore_index=batch.ignore_index,
-                    boundary=boundary,
+                    logits.shape[1], class_names=class_names, ignore_index=batch.ignore_index, boundary=boundary
                 ).to(logits.device)
             metrics.update(logits, batch.label)
             if progress is not None:
@@ -195,5 +193,9 @@ def evaluate(
     finally:
         network.train(was_training)
     if metrics is None:
-        raise ValueError("expected at least one batch to score, got none")
+        if process_count() == 1:
+            raise ValueError("expected at least one batch to score, got none")
+        # Fewer frames than processes: the others' counts are waiting for ours.
+        device = next(network.parameters()).device
+        metrics = SegmentationMetrics(len(class_names), class_names=class_names, boundary=boundary).to(device)
     return metrics.compute()

@@ -7,9 +7,22 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import lightning
+from lightning.fabric.strategies import DDPStrategy as FabricDDPStrategy
 from lightning.pytorch.strategies import DDPStrategy
 
 from foglight.config.schema import EngineConfig
+
+
+def join_processes(engine: EngineConfig) -> None:
+    """Start the other processes where nobody has, and set up the process group; called before anything else is done.
+
+    They run this very command; torchrun's and SLURM's environments are recognised.
+    """
+    with quiet_lightning():
+        fabric = lightning.Fabric(
+            accelerator=engine.device, devices=engine.devices, num_nodes=engine.nodes, strategy=FabricDDPStrategy()
+        )
+        fabric.launch()
 
 
 def lightning_trainer(engine: EngineConfig, folder: Path) -> lightning.Trainer:
@@ -19,8 +32,9 @@ def lightning_trainer(engine: EngineConfig, folder: Path) -> lightning.Trainer:
         accelerator=engine.device,
         devices=engine.devices,
         num_nodes=engine.nodes,
+        # A warm-up or a class that a process does not see may leave a parameter without gradient there.
         # Queues and BatchNorm statistics are each process's own or gathered by their loss: nothing to broadcast.
-        strategy=DDPStrategy(broadcast_buffers=False) if several else "auto",
+        strategy=DDPStrategy(broadcast_buffers=False, find_unused_parameters=True) if several else "auto",
         precision="bf16-mixed" if engine.precision == "bf16" else "32-true",
         max_epochs=1,
         default_root_dir=folder,

@@ -25,6 +25,7 @@ from foglight.engine.interrupt import asked_to_stop
 from foglight.engine.lightning_trainer import lightning_trainer, quiet_lightning
 from foglight.engine.log import MetricsLog
 from foglight.engine.optimiser import build_optimiser, learning_rate_multiplier, set_learning_rate
+from foglight.engine.processes import Processes
 from foglight.engine.progress import Progress, Silent
 from foglight.engine.zero_terms import ZeroTerms
 from foglight.errors import CheckpointError, DataError
@@ -32,6 +33,7 @@ from foglight.models.network import Network
 from foglight.types import Batch, derive_seed
 
 BatchSource = Callable[[int, int], Iterable[Batch]]
+ALONE = Processes()
 Score = Callable[[Network], Mapping[str, Any]]
 
 
@@ -50,6 +52,7 @@ class Plan:
         fingerprint: of the configuration and the teacher; a checkpoint of another run is refused.
         score: figures on the tune part, with `miou` among them; None never evaluates while training.
         allow: refusals that are lifted.
+        processes: that train together; `batches` and `score` are this one's share.
     """
 
     folder: Path
@@ -61,6 +64,7 @@ class Plan:
     fingerprint: str
     score: Score | None = None
     allow: tuple[str, ...] = ()
+    processes: Processes = ALONE
 
 
 @final
@@ -118,6 +122,7 @@ class _Loop(lightning.LightningModule):
         self.optimiser = build_optimiser(self.groups, plan.optim)
         self.adversaries = distiller.adversaries()
         self.discriminator_optimisers = discriminator_optimisers(self.adversaries)
+        self.processes = plan.processes
         self.averaged = AveragedWeights(distiller.student, plan.engine.averaging)
         self.zero_terms = ZeroTerms(plan.allow)
         self.said: set[str] = set()
@@ -170,6 +175,8 @@ class _Loop(lightning.LightningModule):
     def _after_update(self) -> None:
         engine = self.plan.engine
         last = self.step == self.plan.total_steps
+        # Ctrl-C may reach the processes at different steps; they stop at the same one.
+        self.interrupted = self.processes.any(self.interrupted)
         if self.step % engine.log_every == 0 or last:
             self._write_figures()
         if self.plan.score is not None and engine.evaluate_every and self.step % engine.evaluate_every == 0:
@@ -180,7 +187,7 @@ class _Loop(lightning.LightningModule):
             self.trainer.should_stop = True
 
     def _write_figures(self) -> None:
-        figures = {name: value.item() for name, value in self._latest.items()}
+        figures = self.processes.mean({name: value.item() for name, value in self._latest.items()})
         statistics = self.distiller.terms.statistics()
         rate = self.optimiser.param_groups[0]["lr"]
         self._write(self.step, {**figures, **statistics.values, "lr": rate}, kind="train")
@@ -194,9 +201,11 @@ class _Loop(lightning.LightningModule):
     def _evaluate(self, score: Score) -> None:
         student = self.distiller.student
         trained = (
-            {name: values.clone() for name, values in student.state_dict().items()} if self.averaged.decay else None
+            {name: values.clone() for name, values in student.state_dict().items()}
+            if self.averaged.decay or self.processes.count > 1
+            else None
         )
-        student.load_state_dict(self.averaged.of(student))
+        student.load_state_dict(self.processes.leaders(self.averaged.of(student)))
         scores = score(student)
         if trained is not None:
             student.load_state_dict(trained)
@@ -214,7 +223,7 @@ class _Loop(lightning.LightningModule):
             self._log.write(step, values, kind=kind)
 
     def _save(self, path: Path) -> None:
-        if self.global_rank != 0:
+        if not self.processes.leads:
             return
         checkpoint: Checkpoint = {
             "step": self.step,
@@ -237,7 +246,8 @@ class _Loop(lightning.LightningModule):
         path = self.plan.folder / "last.ckpt"
         if path.exists():
             self._load(load_checkpoint(path), path)
-        self._log = MetricsLog(self.plan.folder, resume_step=self.step, tensorboard=self.plan.engine.tensorboard)
+        if self.processes.leads:
+            self._log = MetricsLog(self.plan.folder, resume_step=self.step, tensorboard=self.plan.engine.tensorboard)
         self.progress.begin("training", total=self.plan.total_steps, done=self.step)
 
     def _load(self, checkpoint: Checkpoint, path: Path) -> None:
@@ -266,8 +276,11 @@ class _Loop(lightning.LightningModule):
 
     def kept_state(self) -> Mapping[str, Tensor]:
         """The student's state that the run is for."""
+        return self.processes.leaders(self._kept())
+
+    def _kept(self) -> Mapping[str, Tensor]:
         best = self.plan.folder / "best.ckpt"
-        if self.plan.engine.patience is not None and best.exists():
+        if self.plan.engine.patience is not None and self.processes.agreed(best.exists):
             checkpoint = load_checkpoint(best)
             return checkpoint["averaged"] or checkpoint["student"]
         return self.averaged.of(self.distiller.student)

@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from foglight.functional.gather import mean_over_processes
 from foglight.types import Batch, ModelOutput, Requires
 
 Tier = Literal["recommended", "supported", "for comparison"]
@@ -140,7 +141,11 @@ class PixelMap:
             values = torch.where(self.valid.unsqueeze(1), values, values.new_zeros(()))
         if weight is not None:
             values = values * weight
-        return values.sum() / self.denominator
+        return self.share(values.sum())
+
+    def share(self, total: Float[Tensor, ""]) -> Float[Tensor, ""]:
+        """A sum over valid / denominator, the latter as the mean over processes: so their mean is the whole batch's."""
+        return total / mean_over_processes(self.denominator)
 
 
 @runtime_checkable

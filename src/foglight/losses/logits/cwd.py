@@ -150,7 +150,7 @@ class CWD(PixelLoss):
             valid=valid if self.mask_ignored else None,
             temperature=self.temperature,
         )
-        return {"cwd": self.temperature**2 * total / pixel_map.denominator}
+        return {"cwd": pixel_map.share(self.temperature**2 * total)}
 
     def _map(self, values: Float[Tensor, "b c *out"], valid: Bool[Tensor, "b *grid"]) -> PixelMap:
         if self.norm in ("channel", "channel_mean"):

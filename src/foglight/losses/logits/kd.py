@@ -134,7 +134,7 @@ class KD(PixelLoss):
             temperature=self.temperature,
         )
         scale = self.temperature**2 if self.scale_gradient else 1.0
-        return {"kd": scale * total / pixel_map.denominator}
+        return {"kd": pixel_map.share(scale * total)}
 
     def _map(self, values: Float[Tensor, "b k *grid"], batch: Batch) -> PixelMap:
         valid = taught_positions(values, batch, mask_ignored=self.mask_ignored)
