@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from foglight.api import distill, evaluate, predict, train
+    from foglight.api import ReportOptions, calibrate, distill, evaluate, predict, train, write_report
     from foglight.config.schema import DataConfig, PixelWeightConfig, RunConfig
     from foglight.engine.distiller import Distiller
     from foglight.errors import UserError
@@ -29,8 +29,10 @@ __all__ = [
     "ModelInfo",
     "ModelOutput",
     "PixelWeightConfig",
+    "ReportOptions",
     "RunConfig",
     "UserError",
+    "calibrate",
     "distill",
     "evaluate",
     "load_student",
@@ -38,10 +40,11 @@ __all__ = [
     "method",
     "predict",
     "train",
+    "write_report",
 ]
 
 _HOMES = {
-    "foglight.api": ("distill", "evaluate", "predict", "train"),
+    "foglight.api": ("ReportOptions", "calibrate", "distill", "evaluate", "predict", "train", "write_report"),
     "foglight.config.schema": ("DataConfig", "PixelWeightConfig", "RunConfig"),
     "foglight.engine.distiller": ("Distiller",),
     "foglight.errors": ("UserError",),

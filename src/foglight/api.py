@@ -1,60 +1,52 @@
 """foglight from Python: train, distil, evaluate and predict as the command line does, and pieces for one's own loop."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, final
 
 from torch import nn
 
+from foglight.calibration import required_calibration
 from foglight.config.budget_text import parse_budget
-from foglight.config.build import build_model, build_part, whole_images
+from foglight.config.build import build_model
 from foglight.config.schema import (
     BudgetConfig,
     DataConfig,
     ModelConfig,
     RunConfig,
 )
-from foglight.data.groups import Part
-from foglight.engine.cost import parameter_count
+from foglight.data.palette import default_palette
 from foglight.engine.evaluate import EvaluateSettings
-from foglight.engine.evaluate import evaluate as evaluate_network
 from foglight.engine.progress import Progress
+from foglight.engine.uncertainty import PASSES, Uncertainty
 from foglight.errors import ConfigurationError
+from foglight.evaluation import CalibrationReport, EvaluationReport, as_data_config, calibrate, evaluate
 from foglight.models.adapters.own_module import as_network
 from foglight.models.network import Network
 from foglight.models.student_file import read_metadata
-from foglight.prediction import PredictionSummary, predict_files
+from foglight.prediction import PredictionSummary, UncertaintyRequest, predict_files
+from foglight.provenance import provenance
+from foglight.report.records import Report
+from foglight.reporting.collect import ReportOptions
+from foglight.reporting.collect import write_report as write_page
 from foglight.run import RunResult, run
+
+__all__ = [
+    "CalibrationReport",
+    "EvaluateSettings",
+    "EvaluationReport",
+    "PredictionSummary",
+    "calibrate",
+    "distill",
+    "evaluate",
+    "predict",
+    "run_distillation",
+    "run_training",
+    "train",
+]
 
 CUSTOM = "given in Python"
 SmallNetwork = str | nn.Module
-
-
-@final
-@dataclass(frozen=True)
-class EvaluationReport:
-    """The scores of one network on one part of a data set.
-
-    Attributes:
-        model: as it was named.
-        part: train, tune or report.
-        frames: how many were scored.
-        parameters: of the network.
-        scores: as `SegmentationScores.to_dict()` gives them.
-        notes: warnings of the data set about this split.
-    """
-
-    model: str
-    part: str
-    frames: int
-    parameters: int
-    scores: Mapping[str, Any]
-    notes: tuple[str, ...]
-
-    def to_dict(self) -> Mapping[str, Any]:
-        """JSON-ready."""
-        return {**vars(self), "notes": list(self.notes)}
 
 
 def run_training(
@@ -130,37 +122,6 @@ def train(
     return run(config, Path(output), student=_network(student), progress=progress)
 
 
-def evaluate(
-    model: str | Network,
-    *,
-    data: str | DataConfig,
-    part: Part = "report",
-    settings: EvaluateSettings | None = None,
-    device: str = "cpu",
-    trust: bool = False,
-) -> EvaluationReport:
-    """Score a run folder, a student file, a registry name or a network on one part of a data set.
-
-    Raises:
-        ConfigurationError: if the network's classes are not the data's.
-    """
-    config = _data(data)
-    dataset = build_part(config, part)
-    name = model if isinstance(model, str) else model.name
-    network = (
-        model if isinstance(model, Network) else build_model(ModelConfig(name=model), num_classes=None, trust=trust)
-    )
-    if network.num_classes != dataset.info.num_classes:
-        raise ConfigurationError(
-            f"{name} predicts {network.num_classes} classes, {dataset.info.name} has {dataset.info.num_classes}",
-            remedy="evaluate it on data with its own classes",
-        )
-    network.to(device)
-    batches = (batch.to(device) for batch in whole_images(dataset, config))
-    scores = evaluate_network(network, batches, class_names=dataset.info.class_names, settings=settings)
-    return EvaluationReport(name, part, len(dataset), parameter_count(network), scores.to_dict(), dataset.info.notes)
-
-
 def predict(
     model: str,
     images: Sequence[Path],
@@ -169,26 +130,79 @@ def predict(
     overlay: bool = True,
     alpha: float = 0.5,
     settings: EvaluateSettings | None = None,
+    calibrated: bool = False,
+    uncertainty: Sequence[Uncertainty] = (),
+    passes: int = PASSES,
+    raw: bool = False,
     device: str = "cpu",
     trust: bool = False,
     progress: Progress | None = None,
 ) -> PredictionSummary:
-    """Write masks and overlays for images on disk with a student that knows its classes and colours."""
+    """Write masks, overlays and uncertainty maps for images on disk with a student that knows its classes and colours.
+
+    Args:
+        model: a run folder or a student file.
+        images: files, or folders of them.
+        output: the folder for all that is written.
+        overlay: whether to write overlays.
+        alpha: the share of the mask's colour in an overlay.
+        settings: how an image is predicted.
+        calibrated: apply the calibration that `calibrate` stored.
+        uncertainty: the maps to write beside each mask.
+        passes: under dropout, of which these maps tell.
+        raw: write the maps as .npy.
+        device: where the network runs.
+        trust: load pickled checkpoints.
+        progress: is told after every image.
+
+    Raises:
+        CheckpointError: if the model is no student file.
+        ConfigurationError: if it was never calibrated and `calibrated` asks for it, or has no dropout for a map.
+        DataError: if there is no image at all.
+    """
     network = build_model(ModelConfig(name=model), num_classes=None, trust=trust).to(device)
-    described = read_metadata(Path(model))
+    described, settings = read_metadata(Path(model)), settings or EvaluateSettings()
+    if calibrated:
+        settings = replace(settings, calibrator=required_calibration(model), temperature=1.0)
+    made_by = {
+        "model": model,
+        "calibration": described["calibration"] if calibrated else None,
+        "sliding": None if settings.sliding is None else list(settings.sliding),
+        "provenance": provenance(),
+    }
     size = described.get("input_size")
+    palette = described.get("palette") or default_palette(network.num_classes)
     return predict_files(
         network,
         images,
         output,
-        palette=[(red, green, blue) for red, green, blue in described["palette"]],
+        palette=[(red, green, blue) for red, green, blue in palette],
         overlay=overlay,
         alpha=alpha,
         # A student that was trained on resized frames sees every image at that size.
         input_size=None if size is None else (size[0], size[1]),
         settings=settings,
+        uncertainty=UncertaintyRequest(tuple(uncertainty), passes, raw, made_by) if uncertainty else None,
         progress=progress,
     )
+
+
+def write_report(
+    runs: Sequence[str | Path],
+    output: str | Path,
+    *,
+    options: ReportOptions | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Compare finished runs in one self-contained HTML page.
+
+    Args:
+        runs: folders of distilled runs and of the student alone; teachers are found by their recipes.
+        output: of the page; its folder must exist.
+        options: baseline, other data, number of frames shown, device.
+        progress: is told which network is being scored.
+    """
+    return write_page([Path(run) for run in runs], Path(output), options=options, progress=progress)
 
 
 def _config(
@@ -205,7 +219,7 @@ def _config(
         update={
             "student": _model(student),
             "teacher": None if teacher is None else _model(teacher),
-            "data": _data(data),
+            "data": as_data_config(data),
             "method": method,
             "losses": RunConfig.model_fields["losses"].default,
             "budget": parse_budget(budget) if isinstance(budget, str) else budget,
@@ -221,7 +235,3 @@ def _network(network: SmallNetwork) -> Network | None:
     if isinstance(network, str):
         return None
     return network if isinstance(network, Network) else as_network(network)
-
-
-def _data(data: str | DataConfig) -> DataConfig:
-    return DataConfig(name=data) if isinstance(data, str) else data

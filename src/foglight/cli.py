@@ -11,15 +11,23 @@ from collections.abc import Sequence
 
 import typer
 
+from foglight.commands.calibrate import calibrate
 from foglight.commands.check_data import check_data
 from foglight.commands.data import data
 from foglight.commands.demo import demo
 from foglight.commands.distill import distill
 from foglight.commands.evaluate import evaluate
+from foglight.commands.export import export
+from foglight.commands.fetch_data import fetch_data
+from foglight.commands.make_depth import make_depth
 from foglight.commands.methods import methods
 from foglight.commands.models import models
+from foglight.commands.plan import plan
 from foglight.commands.predict import predict
 from foglight.commands.recipes import recipes
+from foglight.commands.report import report
+from foglight.commands.study import study
+from foglight.commands.taps import taps
 from foglight.commands.train import train
 from foglight.commands.version import version
 from foglight.errors import EXIT_CODE, UserError
@@ -32,7 +40,27 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (demo, check_data, train, distill, evaluate, predict, methods, models, data, recipes, version):
+for _command in (
+    demo,
+    check_data,
+    plan,
+    train,
+    distill,
+    evaluate,
+    calibrate,
+    predict,
+    export,
+    report,
+    methods,
+    models,
+    taps,
+    data,
+    fetch_data,
+    make_depth,
+    recipes,
+    study,
+    version,
+):
     app.command()(_command)
 
 

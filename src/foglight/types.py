@@ -19,6 +19,12 @@ Grid = Literal["head", "label"]
 Scope = Literal["all", "last_dropout"]
 BatchNormMode = Literal["batch", "running", "update"]
 RandomStream = Literal["own", "shared"]
+# What one extra channel measures; 0 marks a pixel without a measurement in every kind but `other`.
+#   depth          metres along the optical axis          inverse_depth  1/metre
+#   disparity      pixels of the frame as it is now       normal_x/y/z   unit vector; x to the right, y down, z ahead
+#   other          anything that geometry leaves alone: thermal, intensity, height
+ChannelKind = Literal["depth", "inverse_depth", "disparity", "normal_x", "normal_y", "normal_z", "other"]
+NORMALS: Final[tuple[ChannelKind, ...]] = ("normal_x", "normal_y", "normal_z")
 
 
 def derive_seed(seed: int, *parts: int | str) -> int:
@@ -117,7 +123,8 @@ class Batch:
 
     Attributes:
         image: red, green, blue in [0, 1]; each network normalises inside itself.
-        extra: depth in metres, disparity, normals or any further channels.
+        extra: depth in metres, disparity, normals or any further channels; 0 where nothing was measured.
+        extra_kinds: what each extra channel measures; empty counts as `other` for all of them.
         label: class indices, `ignore_index` where nothing is said; "b" for classification, None without labels.
         labelled: which images have a label at all; unlabelled is not the same as ignored.
         ids: file names or frame names, for messages.
@@ -139,6 +146,7 @@ class Batch:
     progress: float = 0.0
     seed: int = 0
     rank: int = 0
+    extra_kinds: tuple[ChannelKind, ...] = ()
 
     @property
     def valid(self) -> Bool[Tensor, "b *label_grid"]:

@@ -14,10 +14,13 @@ COMMANDS = (
     "train",
     "distill",
     "evaluate",
+    "calibrate",
     "predict",
     "methods",
     "models",
     "data",
+    "fetch-data",
+    "make-depth",
     "recipes",
     "version",
 )

@@ -5,35 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from foglight.config.schema import (
-    AugmentConfig,
-    BudgetConfig,
-    DataConfig,
-    EngineConfig,
-    LossConfig,
-    ModelConfig,
-    OptimConfig,
-    RunConfig,
-)
-
-
-def tiny_config(**changes: object) -> RunConfig:
-    """Six updates of `lite_s` on a handful of fogtown frames."""
-    config = RunConfig(
-        student=ModelConfig(name="lite_s"),
-        data=DataConfig(
-            name="fogtown",
-            size=(32, 64),
-            options={"frames": 6, "towns": 2},
-            batch_size=2,
-            augment=AugmentConfig(crop=(32, 32), scale=(0.9, 1.2), flip=0.5),
-        ),
-        losses=(LossConfig(name="cross_entropy"),),
-        optim=OptimConfig(name="adamw", lr=1e-3),
-        budget=BudgetConfig(steps=6),
-        engine=EngineConfig(device="cpu", threads=1, checkpoint_every=2, log_every=1, tensorboard=False),
-    )
-    return config.model_copy(update=changes)
+from foglight.config.schema import RunConfig
+from tiny_runs import tiny_config
 
 
 @pytest.fixture

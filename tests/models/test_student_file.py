@@ -35,7 +35,7 @@ def test_round_trip_is_bitwise(tmp_path: Path, student: Network, name: str) -> N
     assert loaded.active_dropouts()[0].rate == 0.25
     described = read_metadata(tmp_path / name)
     assert described["class_names"] == METADATA["class_names"]
-    assert described["temperature"] is None
+    assert described["calibration"] is None
     assert described["weights"] == "from scratch"
 
 

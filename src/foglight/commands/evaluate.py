@@ -23,28 +23,42 @@ def evaluate(
     overlap: Annotated[float, Option("--overlap", min=0, max=0.99, help="Share that windows share.")] = 0.5,
     flip: Annotated[bool, Option("--flip", help="Average over the mirrored image.")] = False,
     scales: Annotated[str, Option("--scales", help="Average over these sizes, such as 0.75,1,1.25.")] = "1",
+    temperature: Annotated[
+        float | None, Option("--temperature", help="Also score under this one, whatever is stored.")
+    ] = None,
     mc: Annotated[int, Option("--mc", min=0, help="Passes of the MC-dropout predictive mean; 0 for none.")] = 0,
     batch_size: Annotated[int | None, Option("--batch-size", min=1, help="Images at once.")] = None,
     file: Annotated[Path | None, Option("--output", "-o", help="Also write the scores to this JSON file.")] = None,
+    class_map: options.ClassMap = None,
     device: options.Device = None,
     trust: options.Trust = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Score a network: IoU, calibration and error detection; a run folder knows its own data."""
+    """Score a network: IoU, calibration and error detection; raw, and as `foglight calibrate` has calibrated it."""
     output = Output(f"evaluate {model}", json=json, quiet=quiet)
-    window, factors = parse_window(sliding), parse_scales(scales)
+    window, factors, by_hand = parse_window(sliding), parse_scales(scales), parse_temperature(temperature)
     where = evaluation_data(model, data=data, root=root, split=split, batch_size=batch_size)
     from foglight import api
     from foglight.commands.scores import scores_table
 
     settings = api.EvaluateSettings(sliding=window, overlap=overlap, flip=flip, scales=factors, mc=mc)
     report = api.evaluate(
-        model, data=where, part=known_part(part), settings=settings, device=chosen_device(device), trust=trust
+        model,
+        data=where,
+        part=known_part(part),
+        settings=settings,
+        temperature=by_hand,
+        class_map=class_map,
+        device=chosen_device(device),
+        trust=trust,
     )
     for note in report.notes:
         output.say(f"note     {note}")
-    output.show(scores_table({Path(model).name: report.scores}))
+    columns = {Path(model).name: report.scores}
+    if report.scaled is not None:
+        columns = {"raw": report.scores, str(report.calibration): report.scaled}
+    output.show(scores_table(columns))
     output.say(f"{report.frames} frames of {where.name}, part {part}")
     content = report.to_dict()
     output.result(content)
@@ -90,6 +104,17 @@ def parse_scales(text: str) -> tuple[float, ...]:
     return scales
 
 
+def parse_temperature(value: float | None) -> float | None:
+    """A temperature given by hand.
+
+    Raises:
+        ConfigurationError: if it is not above 0.
+    """
+    if value is not None and not 0 < value < float("inf"):
+        raise _wrong("--temperature", "a number above 0, such as 1.5", str(value))
+    return value
+
+
 def known_part(part: str) -> Literal["train", "tune", "report"]:
     """One of the three parts of a data set.
 
@@ -114,7 +139,8 @@ def evaluation_data(
     from foglight.config.load import read_config
     from foglight.config.schema import DataConfig
 
-    own = Path(model) / "config.yaml"
+    folder = Path(model).parent if Path(model).suffix in (".safetensors", ".json") else Path(model)
+    own = folder / "config.yaml"
     known = read_config(own).data if own.is_file() else None
     if known is not None and data in (None, known.name):
         base = known

@@ -16,11 +16,11 @@ _ROWS: Final[Mapping[str, str]] = {
     "pixel_accuracy": "pixel accuracy",
     "class_accuracy": "class accuracy",
     "boundary_iou": "boundary IoU",
+    "nll": "NLL, nats",
+    "brier": "Brier",
     "ece_15": "ECE, 15 bins",
     "ece_equal_mass": "ECE, equal mass",
     "ece_border": "ECE at borders",
-    "nll": "NLL, nats",
-    "brier": "Brier",
 }
 # Scores that are no fractions are not written in percent.
 _NOT_PERCENT: Final = frozenset({"nll", "brier"})

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from foglight.data.sample import Sample
-from foglight.types import IGNORE_INDEX
+from foglight.types import IGNORE_INDEX, ChannelKind
 
 Colour = tuple[int, int, int]
 
@@ -32,6 +32,7 @@ class DataInfo:
         ignore_index: the label where nothing is said.
         extra_channels: x; 0 where there is only RGB.
         notes: sentences that a user must read: guesses that were made, warnings about the split.
+        extra_kinds: what each extra channel measures, as in every `Sample`; empty counts as `other`.
     """
 
     name: str
@@ -40,8 +41,13 @@ class DataInfo:
     ignore_index: int = IGNORE_INDEX
     extra_channels: int = 0
     notes: tuple[str, ...] = ()
+    extra_kinds: tuple[ChannelKind, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.extra_kinds and len(self.extra_kinds) != self.extra_channels:
+            raise ValueError(
+                f"expected one kind per extra channel, got {len(self.extra_kinds)} for {self.extra_channels}"
+            )
         if len(self.class_names) != len(self.palette):
             raise ValueError(f"expected one colour per class, got {len(self.palette)} for {len(self.class_names)}")
 

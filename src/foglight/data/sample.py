@@ -2,6 +2,12 @@
 
 Shapes: x extra channels, H W the frame. Images are bytes here and floats in [0, 1] in the batch; labels are class
 indices with 255 where nothing is said. A frame without a mask is unlabelled, which is not the same as ignored.
+
+Extra channels are floats, and `extra_kinds` says what each one measures (`foglight.types.ChannelKind`), one entry per
+channel, because moving a frame changes some of them: a resize by s multiplies disparity (pixels) by s and leaves metres
+alone, a flip negates the x of normals. A reader of files therefore hands out, for instance,
+`Sample(..., extra=depth[None], extra_kinds=("depth",))` or `Sample(..., extra=normals, extra_kinds=NORMALS)`, with 0
+(for normals the zero vector) at every pixel without a measurement, and gives its `DataInfo` the same kinds.
 """
 
 from collections.abc import Sequence
@@ -13,7 +19,7 @@ from jaxtyping import Float, Integer, UInt8
 from torch import Tensor
 
 from foglight.errors import DataError
-from foglight.types import IGNORE_INDEX, Batch
+from foglight.types import IGNORE_INDEX, Batch, ChannelKind
 
 BYTE_RANGE: Final = 255.0
 
@@ -32,7 +38,8 @@ class Sample:
         id: unique in its data set; the file's stem or a frame's name.
         image: red, green, blue bytes.
         label: class indices, 255 where nothing is said; None for a frame without a mask.
-        extra: depth in metres or any further channels; never rescaled by augmentation.
+        extra: depth in metres, disparity in pixels, normals or any further channels; 0 where nothing was measured.
+        extra_kinds: what each extra channel measures; empty counts as `other` for all of them.
         labelled: whether the frame has a mask at all.
         geometry: maps a position (x, y, 1) of this frame to the stored frame, both counted in pixels with pixel
             centres at whole numbers.
@@ -44,8 +51,14 @@ class Sample:
     extra: Float[Tensor, "x H W"] | None = None
     labelled: bool = True
     geometry: Float[Tensor, "2 3"] = field(default_factory=identity_geometry)
+    extra_kinds: tuple[ChannelKind, ...] = ()
 
     def __post_init__(self) -> None:
+        channels = 0 if self.extra is None else len(self.extra)
+        if self.extra_kinds and len(self.extra_kinds) != channels:
+            raise ValueError(
+                f"expected one kind per extra channel of {self.id!r}, got {len(self.extra_kinds)} for {channels}"
+            )
         if self.labelled and self.label is None:
             raise ValueError(f"expected a label for the labelled sample {self.id!r}, got none; pass labelled=False")
 
@@ -59,7 +72,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
     """Stack frames of one size; an unlabelled frame gets a label that is ignored everywhere.
 
     Raises:
-        DataError: if the frames differ in size, or only some of them have extra channels.
+        DataError: if the frames differ in size, or in their extra channels.
     """
     sizes = {sample.size: sample.id for sample in samples}
     if len(sizes) > 1:
@@ -76,6 +89,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
         labelled=torch.tensor([sample.labelled for sample in samples]),
         ids=tuple(sample.id for sample in samples),
         geometry=torch.stack([sample.geometry for sample in samples]),
+        extra_kinds=samples[0].extra_kinds,
     )
 
 
@@ -94,5 +108,13 @@ def _stack_extra(samples: Sequence[Sample]) -> Tensor | None:
         raise DataError(
             f"{bare} has no extra channels (depth or others) while other frames of its batch have",
             remedy="give every frame its extra channels, or switch them off in data.options",
+        )
+    kinds = {(len(extra), sample.extra_kinds): sample.id for sample, extra in zip(samples, extras, strict=True)}
+    if len(kinds) > 1:
+        ((count, one), a), ((other_count, other), b), *_ = kinds.items()
+        raise DataError(
+            f"frames of one batch differ in their extra channels: {a} has {count} ({', '.join(one) or 'unnamed'}), "
+            f"{b} has {other_count} ({', '.join(other) or 'unnamed'})",
+            remedy="give every frame the same extra channels",
         )
     return torch.stack(extras)

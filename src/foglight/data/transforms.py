@@ -2,8 +2,9 @@
 
 In order: whole-image resize, scale jitter, padding at the bottom and right, random crop, flip, colour jitter. Images
 are resized bilinearly with antialiasing; labels and extra channels by nearest neighbour, so that no class and no depth
-is invented at an edge; depth stays in metres, it is not divided by the scale. Padding is grey in the image (the mean
-of ImageNet, near zero once a network has normalised), ignored in the label and 0 in the extra channels.
+is invented at an edge; depth stays in metres, disparity is multiplied by the scale and the x of normals is negated by
+a flip (`foglight.functional.extra_channels`). Padding is grey in the image (the mean of ImageNet, near zero once a
+network has normalised), ignored in the label and 0, which means not measured, in the extra channels.
 
 Source: scale, pad, crop and flip as the CIRKD family trains (its 16 steps of scale are a continuous range here).
 Cost: one resize of the frame; colour jitter touches only the crop.
@@ -20,6 +21,7 @@ from torchvision.transforms.v2 import functional as F
 
 from foglight.data import geometry
 from foglight.data.sample import Sample
+from foglight.functional.extra_channels import flip_extra, resize_extra
 from foglight.types import IGNORE_INDEX
 
 PAD_COLOUR: Final = (124.0, 116.0, 104.0)
@@ -37,7 +39,7 @@ def resize_sample(sample: Sample, size: Size) -> Sample:
         sample,
         image=_plain(image),
         label=_resize_nearest(sample.label, size),
-        extra=_resize_nearest(sample.extra, size),
+        extra=None if sample.extra is None else resize_extra(sample.extra, sample.extra_kinds, size),
         geometry=geometry.compose(sample.geometry, geometry.resized(sample.size, size)),
     )
 
@@ -74,7 +76,7 @@ def flip_sample(sample: Sample) -> Sample:
         sample,
         image=sample.image.flip(-1),
         label=None if sample.label is None else sample.label.flip(-1),
-        extra=None if sample.extra is None else sample.extra.flip(-1),
+        extra=None if sample.extra is None else flip_extra(sample.extra, sample.extra_kinds),
         geometry=geometry.compose(sample.geometry, geometry.flipped(sample.size[1])),
     )
 

@@ -3,19 +3,24 @@
 Each has a name that `--allow NAME` lifts. Nothing here changes a network, a loss or the random stream.
 """
 
-import copy
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, final
+from typing import Final, final
 
 import torch
 from torch import Tensor
 
+from foglight.config.schema import Schedule
 from foglight.engine.distiller import Distiller
 from foglight.engine.teacher_stage import adaptation_loss
+from foglight.engine.terms import Terms, Weight, not_finite
+from foglight.engine.untouched import untouched
 from foglight.errors import RefusedError
 from foglight.losses.base import TeacherAdapted
-from foglight.types import Batch, derive_seed
+from foglight.types import Batch, ModelOutput, derive_seed
+
+# Just after the start no schedule silences a loss: warm-ups have begun, `until` and `decay` are not over.
+AT_THE_START: Final = 1e-6
 
 
 @final
@@ -26,14 +31,20 @@ class TermCheck:
     Attributes:
         name: of the term.
         value: before its weight.
-        gradient_norm: of the term with respect to the student's parameters.
-        share: of the sum of all terms' gradient norms.
+        gradient_norm: of the term with respect to the student's parameters, before its weight.
+        share: of the sum of all terms' gradient norms, before their weights.
+        loss: which it belongs to.
+        weight: in front of it; of a schedule its largest.
+        weighted_share: of the sum of weight * gradient norm: what the term has to say in a step.
     """
 
     name: str
     value: float
     gradient_norm: float
     share: float
+    loss: str
+    weight: float
+    weighted_share: float
 
 
 def check_dropout(distiller: Distiller, allow: tuple[str, ...]) -> None:
@@ -104,30 +115,68 @@ def check_teacher(
         )
 
 
+def check_class_order(
+    teacher_names: Sequence[str], class_names: Sequence[str], teacher: str, allow: tuple[str, ...]
+) -> None:
+    """A teacher that knows the same classes must have them in the same order.
+
+    Raises:
+        RefusedError: `class-order`.
+    """
+    if "class-order" in allow or sorted(teacher_names) != sorted(class_names):
+        return
+    for index, (theirs, ours) in enumerate(zip(teacher_names, class_names, strict=True)):
+        if theirs != ours:
+            raise RefusedError(
+                "class-order",
+                f"{teacher}: its class {index} is {theirs!r}, that of the data is {ours!r}: same classes, other order",
+                remedy="list the classes of the data in the teacher's order",
+            )
+
+
 def check_terms(distiller: Distiller, batch: Batch, allow: tuple[str, ...]) -> list[TermCheck]:
     """Every loss has a finite, non-zero gradient on the student; returns each term's value and share.
 
     Raises:
         RefusedError: `no-gradient`.
+        NotFiniteError: for a term that is NaN or infinite.
     """
-    state = {name: values.clone() for name, values in distiller.state_dict().items()}
-    random_state = torch.get_rng_state()
-    was_training = distiller.training
-    try:
+    with untouched(distiller):
         torch.manual_seed(derive_seed(batch.seed, "preflight"))
         distiller.train()
         _look_at_adaptations(distiller, batch)
-        student, teacher = distiller.outputs(replace(batch, step=0))
-        _, terms = distiller.terms(student, teacher, batch)
-        norms = {name: _gradient_norm(value, distiller) for name, value in terms.items()}
-    finally:
-        distiller.load_state_dict(state)
-        distiller.train(was_training)
-        torch.set_rng_state(random_state)
+        batch = replace(batch, step=0, progress=AT_THE_START)
+        student, teacher = distiller.outputs(batch)
+        terms = _each_term(distiller.terms, student, teacher, batch)
+        norms = {name: _gradient_norm(value, distiller) for name, (_, _, value) in terms.items()}
     total = sum(norms.values()) or 1.0
-    checks = [TermCheck(name, terms[name].item(), norms[name], norms[name] / total) for name in terms]
+    weighted = {name: abs(weight) * norms[name] for name, (_, weight, _) in terms.items()}
+    weighted_total = sum(weighted.values()) or 1.0
+    checks = [
+        TermCheck(name, value.item(), norms[name], norms[name] / total, loss, weight, weighted[name] / weighted_total)
+        for name, (loss, weight, value) in terms.items()
+    ]
     _refuse_without_gradient(distiller, checks, allow)
     return checks
+
+
+def _each_term(
+    terms: Terms, student: ModelOutput, teacher: ModelOutput | None, batch: Batch
+) -> dict[str, tuple[str, float, Tensor]]:
+    """Loss, weight and value of every term, named as in the log."""
+    named: dict[str, tuple[str, float, Tensor]] = {}
+    for spec, loss in zip(terms.specs, terms.built, strict=True):
+        for term, value in loss(student, teacher, batch).items():
+            name = term if term not in named else f"{spec.name}.{term}"
+            named[name] = (spec.name, _largest(spec.of(term)), value)
+    values = {name: value for name, (_, _, value) in named.items()}
+    if not all(torch.isfinite(value.detach()) for value in values.values()):
+        raise not_finite(values, batch)
+    return named
+
+
+def _largest(weight: Weight) -> float:
+    return weight.value if isinstance(weight, Schedule) else float(weight)
 
 
 @torch.no_grad()
@@ -151,7 +200,11 @@ def _refuse_without_gradient(distiller: Distiller, checks: list[TermCheck], allo
     if "no-gradient" in allow:
         return
     exempt = {term for loss in distiller.terms.built for term in loss.card.trains_only_itself}
-    dead = [check for check in checks if check.name not in exempt and not 0.0 < check.gradient_norm < float("inf")]
+    dead = [
+        check
+        for check in checks
+        if check.name.removeprefix(f"{check.loss}.") not in exempt and not 0.0 < check.gradient_norm < float("inf")
+    ]
     if dead:
         raise RefusedError(
             "no-gradient",
@@ -160,8 +213,3 @@ def _refuse_without_gradient(distiller: Distiller, checks: list[TermCheck], allo
             ),
             remedy="check that the batch has labels, that teacher and student differ, and the term's options",
         )
-
-
-def as_dict(checks: list[TermCheck]) -> list[Mapping[str, Any]]:
-    """JSON-ready rows."""
-    return [copy.copy(vars(check)) for check in checks]

@@ -16,15 +16,16 @@ from torch import nn
 
 from foglight.atomic import write_atomically, write_json
 from foglight.errors import CheckpointError
-from foglight.models.adapters.own_module import PREFIX, OwnModule, build_own_module
+from foglight.models.adapters.own_module import OwnModule
+from foglight.models.adapters.sources import rebuild
 from foglight.models.network import BuilderRecord, Colour, Network
-from foglight.models.registry import build_module
 from foglight.models.segmentation_module import SegmentationModule
 from foglight.models.weights import load_strictly, read_weights
 
 WEIGHTS: Final = "student.safetensors"
 DESCRIPTION: Final = "student.json"
 FORMAT: Final = 1
+_NEEDED: Final = ("name", "builder", "num_classes", "normalisation", "align_corners", "weights", "sha256")
 
 
 def save_student(network: Network, path: str | Path, *, metadata: Mapping[str, Any]) -> Path:
@@ -38,7 +39,7 @@ def save_student(network: Network, path: str | Path, *, metadata: Mapping[str, A
     Raises:
         OSError: from the file system; the pair that was there before is then still whole, or its sums disagree.
     """
-    weights = _pair(Path(path))[0]
+    weights = student_paths(Path(path))[0]
     state = {key: value.detach().cpu().clone().contiguous() for key, value in network.module.state_dict().items()}
     content = to_safetensors(state)
     mean, std = network.normalisation
@@ -46,7 +47,7 @@ def save_student(network: Network, path: str | Path, *, metadata: Mapping[str, A
     description = {
         "class_names": None,
         "palette": None,
-        "temperature": None,
+        "calibration": None,
         **metadata,
         "format": FORMAT,
         "name": network.name,
@@ -72,7 +73,7 @@ def load_student(path: str | Path, *, module: nn.Module | None = None) -> Networ
     Raises:
         CheckpointError: if a file is missing or damaged, the two do not belong together, or the weights do not fit.
     """
-    weights = _pair(Path(path))[0]
+    weights = student_paths(Path(path))[0]
     description = read_metadata(path)
     found = read_weights(weights)
     if found.sha256 != description["sha256"]:
@@ -93,6 +94,7 @@ def load_student(path: str | Path, *, module: nn.Module | None = None) -> Networ
         name=description["name"],
         builder=None if builder is None else BuilderRecord(builder["name"], builder["options"], num_classes),
         weights_source=description["weights"],
+        class_names=tuple(description["class_names"] or ()),
     )
     return network.eval()
 
@@ -103,7 +105,7 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
     Raises:
         CheckpointError: if there is no such file, or it is not one of ours.
     """
-    described = _pair(Path(path))[1]
+    described = student_paths(Path(path))[1]
     try:
         description = json.loads(described.read_text(encoding="utf-8"))
     except OSError as error:
@@ -117,7 +119,22 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{described}: expected a student file of format {FORMAT}", remedy="save it again with this version"
         )
+    missing = [key for key in _NEEDED if key not in description]
+    if missing:
+        raise CheckpointError(f"{described}: {', '.join(missing)} missing", remedy="save the student again")
     return description
+
+
+def update_metadata(path: str | Path, changes: Mapping[str, Any]) -> Path:
+    """Replace entries of `student.json`; the weights are not touched. Returns its path.
+
+    Raises:
+        CheckpointError: if there is no such file, or it is not one of ours.
+    """
+    description = read_metadata(path)
+    described = student_paths(Path(path))[1]
+    write_json(described, {**description, **changes})
+    return described
 
 
 def is_student(path: Path) -> bool:
@@ -127,7 +144,8 @@ def is_student(path: Path) -> bool:
     )
 
 
-def _pair(path: Path) -> tuple[Path, Path]:
+def student_paths(path: Path) -> tuple[Path, Path]:
+    """Where the weights and their description lie, of a run folder or of either file."""
     weights = path.with_suffix(".safetensors") if path.suffix in (".safetensors", ".json") else path / WEIGHTS
     return weights, weights.with_suffix(".json")
 
@@ -140,9 +158,7 @@ def _build(description: Mapping[str, Any], weights: Path) -> SegmentationModule:
             remedy="pass it again, load_student(path, module=...), or train with module:package.mod:build",
         )
     name, options, num_classes = builder["name"], builder["options"], description["num_classes"]
-    if name.startswith(PREFIX):
-        return build_own_module(name, num_classes=num_classes, options=options)
-    return build_module(name, num_classes=num_classes, options=options)
+    return rebuild(name, num_classes=num_classes, options=options)
 
 
 def _wrap(module: nn.Module) -> SegmentationModule:
