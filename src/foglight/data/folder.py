@@ -2,7 +2,8 @@
 
 Which part a frame belongs to comes from a CSV or JSON file, or from its group: whole drives, scenes or patients are
 held out. Groups come from the split file, from a regular expression, or are guessed from the names; a guess is told in
-`info.notes`. Single frames are dealt out only when `split: frame` asks for it.
+`info.notes`. Single frames are dealt out only when `split: frame` asks for it. Extra channels, such as depth, lie in a
+folder of their own under the same stems.
 """
 
 from collections import Counter
@@ -15,6 +16,7 @@ import torch
 
 from foglight.data.classes_file import Classes, parse_classes, read_yaml
 from foglight.data.dataset import DataInfo, SegmentationDataset
+from foglight.data.extra_files import with_extra_folder
 from foglight.data.groups import Part, groups_by_pattern, guess_groups, parts_by_group
 from foglight.data.images import read_image, read_mask, require_same_size
 from foglight.data.labels import LabelTable
@@ -82,7 +84,10 @@ def own_folder(
     masks: str = "masks",
     mask_suffix: str = "",
     unknown: Literal["error", "ignore"] = "error",
-) -> PairDataset:
+    extra: str | None = None,
+    extra_kinds: Sequence[str] = ("depth",),
+    extra_scale: float | None = None,
+) -> SegmentationDataset:
     """One part of an own folder.
 
     Args:
@@ -95,10 +100,13 @@ def own_folder(
         masks: folder of the masks.
         mask_suffix: what a mask's name has beyond its image's, such as `_mask`.
         unknown: what to do with a mask value that has no meaning.
+        extra: folder of extra channels, such as `depth`; None for colour alone.
+        extra_kinds: what each extra channel measures.
+        extra_scale: unit per count of a 16-bit PNG of extra channels, such as 0.001 for millimetres.
 
     Raises:
         DataError: if files are missing or do not fit, there are too few groups, or the part says nothing.
-        ConfigurationError: if the class file is malformed.
+        ConfigurationError: if the class file, or what is said of the extra channels, is malformed.
     """
     described = _read_classes(root, classes)
     listing = list_pairs(root / images, root / masks, mask_suffix=mask_suffix)
@@ -109,7 +117,10 @@ def own_folder(
     info = DataInfo(root.resolve().name, described.names, described.palette, notes=_unmatched(listing) + notes)
     dataset = PairDataset(chosen, table=described.table(unknown), info=info)
     require_some_label(dataset, part)
-    return dataset
+    if extra is None:
+        return dataset
+    images_of = [frame.image for frame in chosen]
+    return with_extra_folder(dataset, images_of, root / extra, kinds=extra_kinds, scale=extra_scale)
 
 
 def assign_frames(

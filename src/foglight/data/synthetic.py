@@ -1,4 +1,4 @@
-"""fogtown: procedural street scenes in fog, with labels of 12 classes or 48 finer ones and metric depth.
+"""fogtown: procedural street scenes in fog, with labels of 12 classes or 48 finer ones and exact depth.
 
 Far regions are honestly hard in RGB: the fog takes their contrast before the sensor adds its noise, while depth keeps
 them apart. A town has its own colours, houses, streets and weather; the towns of the three parts are different ones, so
@@ -15,6 +15,7 @@ from foglight.data.dataset import DataInfo, SegmentationDataset
 from foglight.data.groups import Part
 from foglight.data.sample import Sample
 from foglight.data.town.classes import COARSE, FINE_NAMES, FINE_TO_COARSE, fine_palette, to_coarse
+from foglight.data.town.geometry import TOWN_EXTRAS, TownExtra, town_extra, town_kinds
 from foglight.data.town.render import render
 
 FIRST_TOWN: Final[dict[Part, int]] = {"train": 0, "tune": 1000, "report": 2000}
@@ -36,7 +37,7 @@ class Fogtown(SegmentationDataset):
         seed: of every draw.
         size: height and width in pixels.
         classes: 12, or 48 finer ones.
-        extra: whether depth in metres comes with each frame.
+        extra: what comes with each frame beside the picture: nothing, or depth (metres) or what follows from it.
         fog: multiplies the fog's density.
     """
 
@@ -48,13 +49,14 @@ class Fogtown(SegmentationDataset):
         seed: int,
         size: tuple[int, int],
         classes: Literal[12, 48],
-        extra: Literal["none", "depth"],
+        extra: TownExtra,
         fog: float,
     ) -> None:
         places = [(towns[number % len(towns)], number // len(towns)) for number in range(frames)]
         names, palette = (tuple(COARSE), tuple(COARSE.values())) if classes == 12 else (FINE_NAMES, fine_palette())
+        self.kinds = town_kinds(extra)
         super().__init__(
-            DataInfo("fogtown", names, palette, extra_channels=int(extra == "depth")),
+            DataInfo("fogtown", names, palette, extra_channels=len(self.kinds), extra_kinds=self.kinds),
             ids=tuple(f"town{town:04d}_{index:05d}" for town, index in places),
             groups=tuple(f"town{town:04d}" for town, _ in places),
         )
@@ -62,7 +64,7 @@ class Fogtown(SegmentationDataset):
         self.seed = seed
         self.size = size
         self.classes = classes
-        self.extra = extra
+        self.extra: TownExtra = extra
         self.fog = fog
 
     def __getitem__(self, index: int) -> Sample:
@@ -73,7 +75,8 @@ class Fogtown(SegmentationDataset):
             self.ids[index],
             torch.from_numpy(frame.image).permute(2, 0, 1).contiguous(),
             torch.from_numpy(label),
-            extra=torch.from_numpy(frame.depth)[None] if self.extra == "depth" else None,
+            extra=town_extra(frame, self.extra),
+            extra_kinds=self.kinds,
         )
 
 
@@ -85,7 +88,7 @@ def fogtown(
     towns: int | None = None,
     seed: int = 0,
     classes: Literal[12, 48] = 12,
-    extra: Literal["none", "depth"] = "none",
+    extra: TownExtra = "none",
     fog: float = 1.0,
 ) -> Fogtown:
     """One part of fogtown.
@@ -97,7 +100,7 @@ def fogtown(
         towns: how many; None: 24 to train, 12 to tune, 12 to report.
         seed: of every draw; another seed makes other towns.
         classes: 12, or 48 finer ones.
-        extra: whether depth in metres comes with each frame.
+        extra: what comes with each frame beside the picture: nothing, or depth (metres) or what follows from it.
         fog: multiplies the fog's density; 0 is a clear day.
 
     Raises:
@@ -106,8 +109,8 @@ def fogtown(
     training = part == "train"
     frames = frames if frames is not None else 240 if training else 60
     count = towns if towns is not None else 24 if training else 12
-    if classes not in (12, 48) or extra not in ("none", "depth"):
-        raise ValueError(f"expected classes 12 or 48 and extra none or depth, got {classes} and {extra}")
+    if classes not in (12, 48) or extra not in TOWN_EXTRAS:
+        raise ValueError(f"expected classes 12 or 48 and extra {', '.join(TOWN_EXTRAS)}; got {classes} and {extra}")
     if frames < 1 or not 1 <= count <= 1000 or fog < 0 or min(size) < 16:
         raise ValueError(
             f"expected frames >= 1, 1..1000 towns, fog >= 0 and a size of at least 16x16, "

@@ -50,7 +50,7 @@ class Backbone(nn.Module, ABC):
 
     @abstractmethod
     def forward(
-        self, image: Float[Tensor, "b 3 H W"]
+        self, image: Float[Tensor, "b c H W"]
     ) -> tuple[
         Float[Tensor, "b c1 h1 w1"],
         Float[Tensor, "b c2 h2 w2"],

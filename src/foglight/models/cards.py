@@ -8,6 +8,9 @@ from typing import Any, Final, final
 _FOTF: Final = "Chen et al., Rethinking atrous convolution (2017); widths as in FOTF's experiments"
 _PSP: Final = "Zhao et al., Pyramid scene parsing network (CVPR 2017)"
 _PLUS: Final = "Chen et al., Encoder-decoder with atrous separable convolution (ECCV 2018); as in AttnFD's experiments"
+_SNE: Final = "Fan et al., SNE-RoadSeg (ECCV 2020); the network of LIX's experiments"
+_SNE_CODE: Final = "hlwang1124/SNE-RoadSeg"
+_MFNET: Final = "Ha et al., MFNet (IROS 2017); the small network of LIX's experiments"
 _LITE: Final = "own design: plain 3x3 blocks, a stem at high resolution, stages merged at stride 4"
 _CIRKD: Final = "winycg/CIRKD @ 2d8ad0f"
 _ATTNFD: Final = "AmirMansurian/AttnFD @ f090bbe"
@@ -99,6 +102,49 @@ def _lite(name: str, size: str, widths: tuple[int, ...], channels: int) -> Model
     )
 
 
+def _sne_roadseg(depth: int, *, extra: bool) -> ModelCard:
+    weights = f"resnet{depth}.tv_in1k"
+    title, said, identity, defaults = (
+        (f"two ResNet-{depth}, image and depth or normals", ", in both encoders", {}, {"extra_channels": 3})
+        if extra
+        else (f"ResNet-{depth}, image alone", "", {"extra_channels": 0}, {})
+    )
+    return ModelCard(
+        f"sne_roadseg_r{depth}" if extra else f"sne_roadseg_r{depth}_rgb",
+        f"SNE-RoadSeg on {title}, stride 1",
+        _SNE,
+        "sne_roadseg_resnet",
+        _from_timm(weights) + said,
+        _SNE_CODE,
+        {"depth": depth, **identity},
+        defaults,
+        weights,
+    )
+
+
+def _pair(name: str, title: str, source: str, builder: str, repository: str, widths: dict[str, Any]) -> list[ModelCard]:
+    """A teacher that reads one extra channel, and the same network of colour images."""
+    both = (f"{title}, image and one extra channel", name, {}, {"extra_channels": 1})
+    alone = (f"{title}, image alone", f"{name}_rgb", {"extra_channels": 0}, {})
+    return [
+        ModelCard(key, text, source, builder, _SCRATCH, repository, identity, {**widths, **defaults})
+        for text, key, identity, defaults in (both, alone)
+    ]
+
+
+def _segformer(name: str, depths: tuple[int, ...], hidden_sizes: tuple[int, ...], channels: int) -> ModelCard:
+    return ModelCard(
+        f"segformer_{name}",
+        f"SegFormer on MiT-{name.upper()} through the transformers library, stride 4",
+        "Xie et al., SegFormer (NeurIPS 2021); the student and teacher of FOTF's experiments",
+        "segformer",
+        f"{_SCRATCH} here; needs foglight[hf]",
+        "huggingface/transformers",
+        {"depths": depths, "hidden_sizes": hidden_sizes},
+        {"channels": channels},
+    )
+
+
 _MOBILENET: Final = "mobilenetv2_100.ra_in1k"
 _CARDS: Final = (
     _deeplabv3("deeplabv3_r18", 18, "deep", 128, None),
@@ -131,5 +177,25 @@ _CARDS: Final = (
     _lite("lite_s", "0.12 M", (12, 24, 40, 56), 32),
     _lite("lite_m", "0.65 M", (32, 56, 96, 128), 64),
     _lite("lite_l", "2.0 M", (56, 96, 168, 224), 112),
+    *(_sne_roadseg(depth, extra=extra) for depth in (18, 34, 50, 101, 152) for extra in (True, False)),
+    *_pair(
+        "sne_roadseg_lite",
+        "SNE-RoadSeg on plain encoders for a CPU",
+        _SNE,
+        "sne_roadseg_lite",
+        "",
+        {"widths": (12, 16, 24, 32, 48)},
+    ),
+    *_pair("mfnet", "MFNet", _MFNET, "mfnet", "haqishen/MFNet-pytorch", {}),
+    *_pair(
+        "mfnet_lite",
+        "MFNet of half the widths for a CPU",
+        _MFNET,
+        "mfnet",
+        "",
+        {"widths": (8, 24, 24, 48, 48), "extra_widths": (8, 8, 8, 16, 16)},
+    ),
+    _segformer("b0", (2, 2, 2, 2), (32, 64, 160, 256), 256),
+    _segformer("b4", (3, 8, 27, 3), (64, 128, 320, 512), 768),
 )
 MODEL_CARDS: Final[Mapping[str, ModelCard]] = MappingProxyType({card.name: card for card in _CARDS})

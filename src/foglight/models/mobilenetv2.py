@@ -48,7 +48,7 @@ class MobileNetV2Backbone(Backbone):
         self.taps = taps | {"backbone": taps["layer4"]}
 
     def forward(
-        self, image: Float[Tensor, "b 3 H W"]
+        self, image: Float[Tensor, "b c H W"]
     ) -> tuple[
         Float[Tensor, "b c1 h1 w1"],
         Float[Tensor, "b c2 h2 w2"],

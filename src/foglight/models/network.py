@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from foglight.errors import UserError
 from foglight.functional.binary import at_least_two_classes
 from foglight.models.dry_run import DropoutPath, TapTable, measure
+from foglight.models.extra_input import wanted_extra
 from foglight.models.mc_dropout import Frame, Observation
 from foglight.models.padding import Padding
 from foglight.models.segmentation_module import SegmentationModule
@@ -61,6 +62,7 @@ class Network(nn.Module):
         name: for messages and reports.
         builder: how to build it again; None for an architecture that only the caller can build.
         weights_source: where the weights come from, for reports.
+        class_names: by class, where the weights know them; empty elsewhere.
     """
 
     mean: Tensor
@@ -76,6 +78,7 @@ class Network(nn.Module):
         name: str,
         builder: BuilderRecord | None,
         weights_source: str = FROM_SCRATCH,
+        class_names: tuple[str, ...] = (),
     ) -> None:
         super().__init__()
         self.module = module
@@ -84,6 +87,7 @@ class Network(nn.Module):
         self.name = name
         self.builder = builder
         self.weights_source = weights_source
+        self.class_names = class_names
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
         self._path: DropoutPath | None = None
@@ -103,7 +107,7 @@ class Network(nn.Module):
 
         Args:
             image: red, green, blue in [0, 1].
-            extra: depth, normals or further channels, for networks that take them.
+            extra: depth, normals or further channels, for networks that read them; the others ignore them.
             taps: aliases or module paths whose feature is wanted.
             sigma: standard deviations under dropout; the passes run after this forward and leave no trace of it.
             label_size: height and width of the label, needed for sigma at the label's grid.
@@ -111,6 +115,7 @@ class Network(nn.Module):
             auxiliary: whether to run the auxiliary heads.
 
         Raises:
+            ConfigurationError: if the network reads extra channels that the batch does not have.
             UserError: for a tap that does not exist or never fired, and for a sigma that cannot be estimated.
             ValueError: if sigma at the label's grid is wanted and no `label_size` is given.
         """
@@ -154,6 +159,11 @@ class Network(nn.Module):
         """How this network's logits are resized, in training, evaluation and export alike."""
         return self.module.align_corners
 
+    @property
+    def extra_channels(self) -> int:
+        """How many channels beside the colour image it reads; 0 for a network of colour images."""
+        return self.module.extra_channels
+
     def info(self, size: tuple[int, int] = _PROBE, taps: Collection[str] = ()) -> ModelInfo:
         """What this network is, measured on a black image of that size; no state is touched.
 
@@ -195,6 +205,7 @@ class Network(nn.Module):
         padding = Padding.to_multiple((image.shape[2], image.shape[3]), self.module.size_multiple)
         # Under autocast each operation casts for itself; a network whose weights are half or double needs such images.
         dtype = next((parameter.dtype for parameter in self.module.parameters()), image.dtype)
+        extra = wanted_extra(extra, self.extra_channels, name=self.name)
         return Frame(
             padding.pad(((image - self.mean) / self.std).to(dtype)),
             None if extra is None else padding.pad(extra.to(dtype)),

@@ -13,9 +13,11 @@ from torch import Tensor
 from foglight.errors import CheckpointError, ConfigurationError
 from foglight.models.backbone import Backbone
 from foglight.models.cards import MODEL_CARDS, ModelCard
+from foglight.models.inflate import copy_fill, mean_fill
 from foglight.models.registry import model_card
 from foglight.models.segmentation_module import SegmentationModule
 
+_FIRST: Final = "conv1.weight"
 # What timm's classifiers have beyond the stages that a backbone keeps.
 _CLASSIFIER_PREFIXES: Final = ("fc.", "conv_head.", "bn2.", "classifier.")
 
@@ -78,7 +80,17 @@ def load_pretrained_backbone(
             remedy="install the timm version that pyproject.toml asks for, or give `weights: FILE`",
         )
     backbone.load_state_dict(kept, strict=True)
+    for child in module.children():
+        # A second encoder, of extra channels, starts from the same weights.
+        if isinstance(child, Backbone) and child is not backbone:
+            child.load_state_dict({**kept, _FIRST: _first_weight(kept[_FIRST], child)}, strict=True)
     return f"timm {card.pretrained}"
+
+
+def _first_weight(colours: Tensor, backbone: Backbone) -> Tensor:
+    """Three channels, such as normals, as red, green and blue; any other number as brightness."""
+    channels = backbone.state_dict()[_FIRST].shape[1]
+    return (copy_fill if channels == colours.shape[1] else mean_fill)(colours, channels)
 
 
 def _without_timm(card: ModelCard) -> str:

@@ -86,7 +86,10 @@ def _builders() -> dict[str, Callable[..., "foglight.models.segmentation_module.
     from foglight.models.deeplabv3 import deeplabv3_mobilenetv2, deeplabv3_resnet
     from foglight.models.deeplabv3plus import deeplabv3plus_mobilenetv2, deeplabv3plus_resnet
     from foglight.models.lite import Lite
+    from foglight.models.mfnet import MFNet
     from foglight.models.pspnet import pspnet_resnet
+    from foglight.models.segformer import segformer
+    from foglight.models.sne_roadseg import sne_roadseg_lite, sne_roadseg_resnet
 
     return {
         "deeplabv3_resnet": deeplabv3_resnet,
@@ -95,4 +98,8 @@ def _builders() -> dict[str, Callable[..., "foglight.models.segmentation_module.
         "deeplabv3plus_resnet": deeplabv3plus_resnet,
         "deeplabv3plus_mobilenetv2": deeplabv3plus_mobilenetv2,
         "lite": Lite,
+        "sne_roadseg_resnet": sne_roadseg_resnet,
+        "sne_roadseg_lite": sne_roadseg_lite,
+        "mfnet": MFNet,
+        "segformer": segformer,
     }

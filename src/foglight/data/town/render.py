@@ -6,6 +6,7 @@ from typing import Final, final
 import numpy as np
 from jaxtyping import Float32, UInt8
 
+from foglight.data.town.canvas import Camera
 from foglight.data.town.furniture import furnish
 from foglight.data.town.greenery import plant_trees
 from foglight.data.town.ground import paint_ground, paint_sky
@@ -30,12 +31,14 @@ class TownFrame:
         depth: metres; 200 for the sky and whatever is further.
         label: finer class, 0..47.
         beta: extinction coefficient of the fog in 1/metre.
+        camera: that it was seen with; the canvas counts pixel centres at halves.
     """
 
     image: UInt8[np.ndarray, "h w 3"]
     depth: Float32[np.ndarray, "h w"]
     label: UInt8[np.ndarray, "h w"]
     beta: float
+    camera: Camera
 
 
 def town_style(seed: int, town: int) -> TownStyle:
@@ -66,4 +69,5 @@ def render(seed: int, town: int, index: int, *, size: tuple[int, int], fog: floa
         paint_vehicle(scene, vehicle)
     paint_people(scene)
     canvas = scene.canvas
-    return TownFrame(expose(add_fog(canvas.image, canvas.depth, beta, airlight), rng), canvas.depth, canvas.label, beta)
+    image = expose(add_fog(canvas.image, canvas.depth, beta, airlight), rng)
+    return TownFrame(image, canvas.depth, canvas.label, beta, canvas.camera)
