@@ -8,6 +8,15 @@ import pytest
 import torch
 
 from data.builders import write_camvid, write_folder
+from data.layouts import (
+    write_ade20k,
+    write_cityscapes,
+    write_kitti,
+    write_nuimages,
+    write_nyuv2,
+    write_vkitti2,
+    write_voc,
+)
 from foglight.data.dataset import SegmentationDataset
 from foglight.data.groups import PARTS, Part
 from foglight.data.registry import build_dataset, dataset_names
@@ -17,15 +26,31 @@ from foglight.types import IGNORE_INDEX
 SIZE = (32, 48)
 # How to make a tiny copy of each data set: a new one adds its line here, or the first test fails.
 TINY: Mapping[str, Callable[[Path], dict[str, Any]]] = {
+    "ade20k": lambda folder: {"root": str(write_ade20k(folder)), "split": "held-out"},
     "camvid": lambda folder: {"root": str(write_camvid(folder)), "split": "drive:0006R0"},
+    "cityscapes": lambda folder: {
+        "root": str(write_cityscapes(folder)),
+        "split": "held-out",
+        "options": {"extra": "disparity"},
+    },
     "folder": lambda folder: {"root": str(write_folder(folder))},
     "fogtown": lambda folder: {"options": {"frames": 3, "extra": "depth"}},
+    "kitti": lambda folder: {"root": str(write_kitti(folder)), "split": "held-out"},
+    "nuimages": lambda folder: {"root": str(write_nuimages(folder)), "split": "log"},
+    "nyuv2": lambda folder: {
+        "root": str(write_nyuv2(folder)),
+        "split": "held-out",
+        "options": {"extra": "depth+normals"},
+    },
+    "vkitti2": lambda folder: {"root": str(write_vkitti2(folder)), "options": {"extra": "depth"}},
+    "voc": lambda folder: {"root": str(write_voc(folder)), "split": "held-out", "options": {"sbd": True}},
 }
+ALL_APART: tuple[tuple[Part, Part], ...] = (("train", "report"), ("tune", "report"), ("train", "tune"))
 # Parts whose groups (drives, scenes, towns) must not meet. CamVid's tune clip is of a training drive, and says so.
 APART: Mapping[str, tuple[tuple[Part, Part], ...]] = {
     "camvid": (("train", "report"), ("tune", "report")),
-    "folder": (("train", "report"), ("tune", "report"), ("train", "tune")),
-    "fogtown": (("train", "report"), ("tune", "report"), ("train", "tune")),
+    **dict.fromkeys(("ade20k", "cityscapes", "folder", "fogtown"), ALL_APART),
+    **dict.fromkeys(("kitti", "nuimages", "nyuv2", "vkitti2", "voc"), ALL_APART),
 }
 
 

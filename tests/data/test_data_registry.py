@@ -11,7 +11,10 @@ from foglight.errors import ConfigurationError, DataError
 
 
 def test_names() -> None:
-    assert dataset_names() == ("camvid", "fogtown", "folder")
+    assert dataset_names() == (
+        *("ade20k", "camvid", "cityscapes", "fogtown", "folder"),
+        *("kitti", "nuimages", "nyuv2", "vkitti2", "voc"),
+    )
     assert {"frames", "classes", "extra", "fog"} <= set(option_names("fogtown"))
 
 

@@ -15,7 +15,10 @@ def distill(
     words: options.Words = None,
     recipe: options.Recipe = None,
     teacher: options.TeacherName = None,
+    class_map: options.ClassMap = None,
+    finetune_teacher: options.FinetuneTeacher = None,
     student: options.StudentName = None,
+    insert_dropout: options.InsertDropout = None,
     weights: options.Weights = None,
     data: options.DataName = None,
     root: options.Root = None,
@@ -47,6 +50,7 @@ def distill(
         student=student, weights=weights, teacher=teacher, data=data, root=root, split=split, unlabeled=unlabeled,
         method=method, steps=steps, samples=samples, seconds=seconds, seed=seed, fast=fast, device=device,
         devices=devices, nodes=nodes, allow=allow, no_preflight=no_preflight,
+        class_map=class_map, finetune_teacher=finetune_teacher, insert_dropout=insert_dropout,
     )  # fmt: skip
     words_of_run = RunWords(words or (), recipe, given, overrides or (), default_method="fog")
     run_and_show(output, words_of_run, folder, choose=_distillation, trust=trust)

@@ -14,10 +14,22 @@ DataName = Annotated[str | None, Option("--data", help="A data set by name, or a
 Root = Annotated[Path | None, Option("--root", help="Where the data set lies.")]
 Split = Annotated[str | None, Option("--split", help="A named split of the data set, or a CSV or JSON file.")]
 StudentName = Annotated[
-    str | None, Option("--student", help="A network by name, a run folder, or module:pkg.mod:build.")
+    str | None, Option("--student", help="A network by name (smp:, hf:, timm:, torchvision:, module: too).")
 ]
 TeacherName = Annotated[
-    str | None, Option("--teacher", help="A run folder, a student.safetensors, a network, or module:pkg.mod:build.")
+    str | None, Option("--teacher", help="A run folder, a student.safetensors, or a network by name.")
+]
+ClassMap = Annotated[
+    str | None,
+    Option("--class-map", metavar="FILE|by-name", help="From the network's classes to the data's (YAML or JSON)."),
+]
+FinetuneTeacher = Annotated[
+    int | None,
+    Option("--finetune-teacher", metavar="STEPS", min=1, help="First train the teacher's head on the data."),
+]
+InsertDropout = Annotated[
+    float | None,
+    Option("--insert-dropout", metavar="RATE", help="Put a dropout before the network's classifier."),
 ]
 Method = Annotated[str | None, Option("--method", help="A method preset; `foglight methods` lists them.")]
 Steps = Annotated[int | None, Option("--steps", help="Budget in student updates.")]

@@ -76,13 +76,19 @@ def run_options(
     nodes: int | None,
     allow: Sequence[str] | None,
     no_preflight: bool,
+    class_map: str | None = None,
+    finetune_teacher: int | None = None,
+    insert_dropout: float | None = None,
 ) -> dict[str, Any]:
     """The options of `train` and `distill` by their dotted keys in a recipe; None where an option was not given."""
     given = {"steps": steps, "samples": samples, "seconds": seconds}
     return {
         "student.name": student,
         "student.weights": None if weights is None else str(weights),
+        "student.options.insert_dropout": insert_dropout,
         "teacher.name": teacher,
+        "teacher.class_map": class_map,
+        "teacher.finetune": None if finetune_teacher is None else {"steps": finetune_teacher},
         "data.name": data,
         "data.root": None if root is None else str(root),
         "data.split": split,

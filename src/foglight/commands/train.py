@@ -15,6 +15,7 @@ def train(
     words: options.Words = None,
     recipe: options.Recipe = None,
     student: options.StudentName = None,
+    insert_dropout: options.InsertDropout = None,
     weights: options.Weights = None,
     data: options.DataName = None,
     root: options.Root = None,
@@ -46,6 +47,7 @@ def train(
         method=method, steps=steps,
         samples=samples, seconds=seconds, seed=seed, fast=fast, device=device, devices=devices,
         nodes=nodes, allow=allow, no_preflight=no_preflight,
+        insert_dropout=insert_dropout,
     )  # fmt: skip
     words_of_run = RunWords(words or (), recipe, given, overrides or (), default_method="ce")
     run_and_show(output, words_of_run, folder, choose=_training, trust=trust)

@@ -122,15 +122,22 @@ def _problems(name: str, found: PartScan) -> Iterator[Problem]:
         )
 
 
+def _different_parts(scans: Mapping[str, PartScan]) -> Iterator[tuple[tuple[str, PartScan], tuple[str, PartScan]]]:
+    """Pairs of parts, without those that are one and the same: their note says so, once."""
+    for one, other in itertools.combinations(scans.items(), 2):
+        if [frame.id for frame in one[1].frames] != [frame.id for frame in other[1].frames]:
+            yield one, other
+
+
 def _duplicates(scans: Mapping[str, PartScan], most_bits: int) -> Iterator[Duplicate]:
-    for (other_name, other), (name, found) in itertools.combinations(scans.items(), 2):
+    for (other_name, other), (name, found) in _different_parts(scans):
         for likeness in near_duplicates(found.hashes, other.hashes, most_bits=most_bits):
             frame, twin = found.frames[likeness.frame].id, other.frames[likeness.other].id
             yield Duplicate(name, frame, other_name, twin, likeness.bits)
 
 
 def _shared_groups(scans: Mapping[str, PartScan]) -> Iterator[SharedGroup]:
-    for (name, found), (other_name, other) in itertools.combinations(scans.items(), 2):
+    for (name, found), (other_name, other) in _different_parts(scans):
         for group in sorted({frame.group for frame in found.frames} & {frame.group for frame in other.frames}):
             ids = [[frame.id for frame in part.frames if frame.group == group] for part in (found, other)]
             yield SharedGroup(group, (name, other_name), frame_gap(*ids))

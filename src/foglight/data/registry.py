@@ -9,22 +9,36 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from foglight.data.ade20k import ade20k
 from foglight.data.cached import CachedDataset, ResizedDataset
 from foglight.data.camvid import camvid
+from foglight.data.cityscapes import cityscapes
 from foglight.data.classes_file import CLASS_KEYS, read_yaml
 from foglight.data.dataset import SegmentationDataset
 from foglight.data.folder import own_folder
 from foglight.data.groups import Part
+from foglight.data.kitti import kitti
+from foglight.data.nuimages import nuimages
+from foglight.data.nyuv2 import nyuv2
 from foglight.data.synthetic import fogtown
 from foglight.data.unlabelled import UnlabelledFolder
+from foglight.data.vkitti2 import vkitti2
+from foglight.data.voc import voc
 from foglight.errors import ConfigurationError, DataError
 from foglight.spelling import known_words
 
 OWN_FOLDER: Final = "folder"
 BUILDERS: Final[Mapping[str, Callable[..., SegmentationDataset]]] = {
+    "ade20k": ade20k,
     "camvid": camvid,
+    "cityscapes": cityscapes,
     OWN_FOLDER: own_folder,
     "fogtown": fogtown,
+    "kitti": kitti,
+    "nuimages": nuimages,
+    "nyuv2": nyuv2,
+    "vkitti2": vkitti2,
+    "voc": voc,
 }
 # What `build_dataset` passes itself; everything else in a builder's signature is an option.
 RESERVED: Final = ("root", "part", "split", "size")
