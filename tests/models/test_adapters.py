@@ -93,14 +93,15 @@ def test_a_padded_image_gives_the_logits_of_its_padding(name: str, tmp_path: Pat
         assert torch.equal(small, large[:, :, : small.shape[2], : small.shape[3]])
 
 
-def test_tokens_fold_to_the_places_that_they_stand_for(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "tap"), [("hf:beit", "layer1"), ("hf:dinov3", "layer1"), ("hf:eomt", "block1")])
+def test_tokens_fold_to_the_places_that_they_stand_for(name: str, tap: str, tmp_path: Path) -> None:
     """A changed patch changes its own place most; class and register tokens are gone."""
-    network = built("hf:dinov3", tmp_path).eval()
-    plain, changed = image(64, 96), image(64, 96)
-    changed[:, :, 16:32, 64:80] = 1 - changed[:, :, 16:32, 64:80]
-    before, after = (network(one, taps=["layer1"]).features["layer1"] for one in (plain, changed))
-    assert before.shape[2:] == (4, 6)
-    assert (before - after).abs().sum(1)[0].argmax() == 1 * 6 + 4
+    network = built(name, tmp_path).eval()
+    plain, changed = image(64, 64), image(64, 64)
+    changed[:, :, 16:32, 32:48] = 1 - changed[:, :, 16:32, 32:48]
+    before, after = (network(one, taps=[tap]).features[tap] for one in (plain, changed))
+    assert before.shape[2:] == (4, 4)
+    assert (before - after).abs().sum(1)[0].argmax() == 1 * 4 + 2
 
 
 @pytest.mark.parametrize("name", ["hf:upernet", "hf:segformer", "lite_s"])

@@ -4,26 +4,32 @@ The student is built under a seed of its own before anything else, and each loss
 changes nobody's initial weights.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, final
 
 import torch
+from torch import Tensor
 
 from foglight.config.schema import DataConfig, LossConfig, ModelConfig, RunConfig
 from foglight.data.dataset import SegmentationDataset, class_frequencies, class_weights
 from foglight.data.groups import Part
+from foglight.data.label_share import split_labels
 from foglight.data.loading import EvaluationBatches, evaluation_batches, training_batches
+from foglight.data.pseudo_labels import PseudoLabelled
 from foglight.data.registry import build_dataset, build_unlabelled
+from foglight.data.sample import Sample, collate
 from foglight.data.stream import TrainingStream
 from foglight.data.transforms import Augment
+from foglight.engine.evaluate import EvaluateSettings, predict
 from foglight.engine.terms import LossSpec
 from foglight.errors import ConfigurationError
 from foglight.losses.base import DistillationLoss, PixelLoss
 from foglight.losses.registry import build_loss
 from foglight.losses.weighting.weighted import PixelWeighted
+from foglight.models.class_map import read_class_map, with_class_map
 from foglight.models.load import Normalisation, load_network
 from foglight.models.network import IMAGENET, UNNORMALISED, Network
 from foglight.types import ModelInfo, derive_seed
@@ -73,13 +79,39 @@ def build_data(config: DataConfig, *, seed: int) -> Data:
         flip=config.augment.flip,
         colour_jitter=config.augment.colour_jitter,
     )
-    unlabelled = None
-    if config.unlabeled is not None:
-        unlabelled = build_unlabelled(config.unlabeled, size=config.size, cache=config.cache)
+    train, unlabelled = _labelled_and_not(train, config, seed)
     stream = TrainingStream(
         train, augment, seed=seed, unlabelled=unlabelled, unlabelled_fraction=config.unlabeled_fraction
     )
     return Data(train, tune, report, stream)
+
+
+def _labelled_and_not(
+    train: SegmentationDataset, config: DataConfig, seed: int
+) -> tuple[SegmentationDataset, SegmentationDataset | None]:
+    """The labelled frames, and those without labels, or with the pseudo-labels that the recipe asks for."""
+    unlabelled = None
+    if config.unlabeled is not None:
+        unlabelled = build_unlabelled(config.unlabeled, size=config.size, cache=config.cache)
+    elif config.labelled_share is not None:
+        train, unlabelled = split_labels(train, config.labelled_share, seed=seed)
+    if unlabelled is None or config.pseudo_labels is None:
+        return train, unlabelled
+    network = build_model(ModelConfig(name=config.pseudo_labels), num_classes=None).eval()
+    if network.num_classes != train.info.num_classes:
+        raise ConfigurationError(
+            f"data.pseudo_labels: {network.name} predicts {network.num_classes} classes, "
+            f"the data has {train.info.num_classes}",
+            remedy="name a network for these classes",
+        )
+    return train, PseudoLabelled(unlabelled, partial(_predicted_label, network))
+
+
+@torch.no_grad()
+def _predicted_label(network: Network, sample: Sample) -> Tensor:
+    batch = collate([sample])
+    predicted = predict(network, batch.image, batch.extra, settings=EvaluateSettings())
+    return predicted.argmax(dim=1)[0].to(torch.uint8)
 
 
 def micro_batches(
@@ -125,6 +157,22 @@ def build_model(config: ModelConfig, *, num_classes: int | None, trust: bool = F
         normalisation=normalisation(config),
         align_corners=config.align_corners,
     )
+
+
+def build_teacher(config: ModelConfig, *, class_names: Sequence[str], seed: int, trust: bool = False) -> Network:
+    """A teacher on the classes of the data, where its recipe says how: by a class map, or a head that is to be trained.
+
+    Raises:
+        ConfigurationError: for a class map that does not fit the teacher or the data.
+    """
+    # A head that will be trained on the data has the data's classes from the start.
+    num_classes = len(class_names) if config.finetune else None
+    with torch.random.fork_rng():
+        torch.manual_seed(derive_seed(seed, "teacher weights"))
+        network = build_model(config, num_classes=num_classes, trust=trust)
+    if config.class_map is None:
+        return network
+    return with_class_map(network, read_class_map(config.class_map, network, class_names))
 
 
 def normalisation(config: ModelConfig) -> Normalisation | None:

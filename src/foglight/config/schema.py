@@ -105,12 +105,27 @@ class LossConfig(Named):
     pixel_weight: PixelWeightConfig | None = None
 
 
+class FinetuneConfig(Section):
+    """Supervised steps on the training part before a teacher teaches, of its head (the classifier's part) or of all."""
+
+    steps: Count
+    scope: Literal["head", "all"] = "head"
+    learning_rate: Positive = 1e-3
+
+
 class ModelConfig(Named):
-    """A network: a registry name, a run folder, a student.safetensors, or module:package.mod:build."""
+    """A network: a registry name, a run folder, a student.safetensors, or a name of another library.
+
+    Names of other libraries begin with hf:, smp:, torchvision:, timm: or module:. `options.insert_dropout` puts a
+    dropout before the classifier of any of them. `pretrained: null` leaves it to the name: a checkpoint of transformers
+    stands for its weights. `class_map` (a file, or `by-name`) and `finetune` are a teacher's.
+    """
 
     options: dict[str, Any] = Field(default_factory=dict)
     weights: str | None = None
-    pretrained: Flag = False
+    pretrained: Flag | None = None
+    class_map: str | None = None
+    finetune: FinetuneConfig | None = None
     normalisation: Literal["imagenet", "none"] | dict[Literal["mean", "std"], tuple[Number, Number, Number]] | None = (
         None
     )
@@ -134,7 +149,11 @@ class AugmentConfig(Section):
 
 
 class DataConfig(Named):
-    """Which images, which part of them, and how they are batched."""
+    """Which images, which part of them, and how they are batched.
+
+    `labelled_share` keeps the labels of that share of the training frames, drawn with the run's seed; the others become
+    the unlabelled images. `pseudo_labels` names a network whose argmax labels the unlabelled images.
+    """
 
     name: str = "fogtown"
     root: str | None = None
@@ -147,6 +166,16 @@ class DataConfig(Named):
     augment: AugmentConfig = AugmentConfig()
     unlabeled: str | None = None
     unlabeled_fraction: Fraction = 0.5
+    labelled_share: Annotated[Number, Field(gt=0, lt=1)] | None = None
+    pseudo_labels: str | None = None
+
+    @model_validator(mode="after")
+    def _one_source_of_unlabelled_images(self) -> "DataConfig":
+        if self.unlabeled is not None and self.labelled_share is not None:
+            raise ValueError("expected either unlabeled or labelled_share, got both")
+        if self.pseudo_labels is not None and self.unlabeled is None and self.labelled_share is None:
+            raise ValueError("pseudo_labels: expected unlabelled images (unlabeled or labelled_share), got none")
+        return self
 
 
 class OptimConfig(Section):
@@ -211,3 +240,11 @@ class RunConfig(Section):
     engine: EngineConfig = EngineConfig()
     preflight: Flag = True
     allow: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _student_learns_the_data(self) -> "RunConfig":
+        if self.student.class_map is not None or self.student.finetune is not None:
+            raise ValueError("student: class_map and finetune are a teacher's; a student learns the data's classes")
+        if self.teacher is not None and self.teacher.class_map is not None and self.teacher.finetune is not None:
+            raise ValueError("teacher: expected class_map or finetune, got both; finetuning gives the data's classes")
+        return self

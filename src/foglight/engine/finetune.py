@@ -38,7 +38,7 @@ def finetune(teacher: Network, batches: Iterable[Batch], config: FinetuneConfig)
     """
     trained = trained_part(teacher, config)
     loss = CrossEntropy(teacher.info(), None, auxiliary_weight=0.0)
-    optimiser = torch.optim.AdamW(trained.parameters(), lr=config.lr)
+    optimiser = torch.optim.AdamW(trained.parameters(), lr=config.learning_rate)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 1 - step / config.steps)
     values: list[float] = []
     teacher.eval().requires_grad_(False)
@@ -48,7 +48,7 @@ def finetune(teacher: Network, batches: Iterable[Batch], config: FinetuneConfig)
         if not torch.isfinite(value):
             raise DataError(
                 f"the teacher {teacher.name}: its cross-entropy is {value.item()} at step {len(values)} of finetuning",
-                remedy="set a smaller `teacher.finetune.lr`",
+                remedy="set a smaller `teacher.finetune.learning_rate`",
             )
         optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(value)

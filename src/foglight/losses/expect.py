@@ -14,7 +14,7 @@ def expect_teacher(teacher: Teacher | None, loss: str) -> Teacher:
         ValueError: if there is none.
     """
     if teacher is None:
-        raise ValueError(f"expected a teacher for `{loss}`, got none; name one in the recipe, or leave the loss out")
+        raise ValueError(f"expected a teacher for `{loss}`, got none; name one by `--teacher`, or leave the loss out")
     return teacher
 
 

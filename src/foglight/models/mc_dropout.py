@@ -13,7 +13,7 @@ the passes; then, or where `batch_norm: running` changes the prefix, the first p
 Source: FOTF (equations 4 and 5; Gal and Ghahramani 2016). Changed: only dropout modules are drawn again, functional
 dropout is not seen; running statistics and the training pass's random stream stay untouched unless asked otherwise.
 Cost: closed form a few 1x1 convolutions, replay T times what follows the first dropout, full T forwards; in per cent of
-a training step by `benchmarks/dropout_cost.py`.
+a training step by `benchmarks/fotf_step.py`.
 """
 
 from collections.abc import Callable, Collection, Generator
