@@ -1,7 +1,8 @@
-"""See it work, offline, on a laptop: a teacher, a student alone, and the same student distilled, on fogtown.
+"""See it work, offline, on a laptop: a teacher, a student alone in three ways, and that student distilled, on fogtown.
 
-All arms share the data, its order, the student's first weights and the number of updates; only the losses differ. What
-is printed is what was measured. The report part holds towns that no arm has seen.
+All arms share the data, its order and the student's first weights. The controls are those that distillation has to
+beat: class weights, which cost nothing, and as much training time as distillation takes. What is printed is what was
+measured. The report part holds towns that no arm has seen.
 """
 
 from collections.abc import Mapping
@@ -12,16 +13,48 @@ from typing import Any, Final, final
 from foglight.atomic import write_json
 from foglight.config.build import build_data
 from foglight.config.load import load_packaged
-from foglight.config.schema import ModelConfig, RunConfig
+from foglight.config.schema import BudgetConfig, ModelConfig, RunConfig
 from foglight.engine.cost import parameter_count
 from foglight.engine.progress import Progress, Silent
 from foglight.provenance import provenance
+from foglight.reporting.collect import ReportOptions, write_report
 from foglight.run import RunResult, run
+from foglight.step_ratio import step_ratio
 
 TEACHER: Final = "fogtown_demo_teacher"
 STUDENT: Final = "fogtown_demo_student"
-# Title and method preset of each student arm.
-ARMS: Final = (("student alone", "ce"), ("+ KD", "kd"), ("+ KD + fog", "fog"))
+BASELINE: Final = "alone"
+# Frames shown in the report.
+SHOWN: Final = 4
+
+
+@final
+@dataclass(frozen=True)
+class DemoArm:
+    """One way to train the student.
+
+    Attributes:
+        folder: of its run.
+        title: for the table.
+        method: preset.
+        taught: whether the teacher takes part.
+        time_of: folder of the arm whose training time it gets; None for the recipe's number of updates.
+    """
+
+    folder: str
+    title: str
+    method: str
+    taught: bool = False
+    time_of: str | None = None
+
+
+ARMS: Final = (
+    DemoArm(BASELINE, "student alone", "ce"),
+    DemoArm("alone-class-weights", "alone, class weights", "ce-weighted"),
+    DemoArm("alone-time-of-kd", "alone, the time of KD", "ce", time_of="kd"),
+    DemoArm("kd", "+ KD", "kd", taught=True),
+    DemoArm("fog", "+ KD + fog", "fog", taught=True),
+)
 
 
 @final
@@ -52,39 +85,54 @@ class DemoResult:
     Attributes:
         folder: with a run folder per arm and `demo.json`.
         rows: teacher first.
+        report: the page with pictures.
     """
 
     folder: Path
     rows: tuple[DemoRow, ...]
+    report: Path
 
     def to_dict(self) -> Mapping[str, Any]:
         """JSON-ready."""
-        return {"folder": str(self.folder), "rows": [vars(row) for row in self.rows]}
+        return {"folder": str(self.folder), "report": str(self.report), "rows": [vars(row) for row in self.rows]}
 
 
 def demo(output: Path, *, seed: int = 0, progress: Progress | None = None) -> DemoResult:
-    """Train a teacher and three students; a finished arm is not trained again."""
+    """Train a teacher and five students, and write the report; a finished arm is not trained again."""
     progress = progress or Silent()
-    teacher_config = _seeded(load_packaged(TEACHER), seed)
+    teacher_config = load_packaged(TEACHER).model_copy(update={"seed": seed})
     data = build_data(teacher_config.data, seed=seed)
     progress.note("teacher: supervised")
-    teacher = run(teacher_config, output / "teacher", data=data, progress=progress)
-    rows = [_row("teacher", teacher)]
-    for title, method in ARMS:
-        config = _seeded(load_packaged(STUDENT), seed).model_copy(update={"method": method})
-        if method != "ce":
-            config = config.model_copy(update={"teacher": ModelConfig(name=str(output / "teacher"))})
-        progress.note(title)
-        rows.append(
-            _row(title, run(config, output / method, data=build_data(config.data, seed=seed), progress=progress))
-        )
-    result = DemoResult(output, tuple(rows))
+    rows = [_row("teacher", run(teacher_config, output / "teacher", data=data, progress=progress))]
+    for arm in ARMS:
+        progress.note(arm.title)
+        config = arm_config(arm, output / "teacher", seed=seed)
+        result = run(config, output / arm.folder, data=build_data(config.data, seed=seed), progress=progress)
+        rows.append(_row(arm.title, result))
+    progress.note("report")
+    page = output / "report.html"
+    options = ReportOptions(baseline=output / BASELINE, images=SHOWN)
+    write_report([output / arm.folder for arm in ARMS], page, options=options, progress=progress)
+    result = DemoResult(output, tuple(rows), page)
     write_json(output / "demo.json", {**result.to_dict(), **provenance()})
     return result
 
 
-def _seeded(config: RunConfig, seed: int) -> RunConfig:
-    return config.model_copy(update={"seed": seed})
+def arm_config(arm: DemoArm, teacher: Path, *, seed: int) -> RunConfig:
+    """The recipe of one arm; an arm that gets another's training time asks this machine's clock once."""
+    base = load_packaged(STUDENT)
+    changes: dict[str, Any] = {"seed": seed, "method": arm.method}
+    if arm.taught:
+        changes["teacher"] = ModelConfig(name=str(teacher))
+    config = base.model_copy(update=changes)
+    if arm.time_of is None:
+        return config
+    (other,) = (one for one in ARMS if one.folder == arm.time_of)
+    steps = base.budget.steps
+    if steps is None:
+        raise ValueError(f"expected a recipe with a budget in steps, got {base.budget}")
+    matched = round(steps * step_ratio(arm_config(other, teacher, seed=seed), config))
+    return config.model_copy(update={"budget": BudgetConfig(steps=matched)})
 
 
 def _row(title: str, result: RunResult) -> DemoRow:

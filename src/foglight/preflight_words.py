@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from foglight.preflight_run import Preflight
+from foglight.engine.preflight_record import Preflight
 
 
 def in_short(seen: Preflight) -> Iterator[str]:
@@ -32,7 +32,7 @@ def cost_in_words(seen: Preflight) -> str:
 def duration(seconds: float) -> str:
     """In the unit that a person would choose.
 
-    >>> duration(42.4), duration(150), duration(5400), duration(200_000)
+    >>> duration(42.4), duration(150.0), duration(5400.0), duration(200_000.0)
     ('42 s', '2.5 min', '1.5 h', '2.3 days')
     """
     for unit, length in (("days", 86_400.0), ("h", 3600.0), ("min", 60.0)):

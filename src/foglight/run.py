@@ -90,6 +90,7 @@ def _run(prepared: Prepared, output: Path, progress: Progress) -> RunResult:
     for note in notes(prepared):
         progress.note(note)
     steps = _before_training(prepared, output, progress)
+    resumed = (output / "last.ckpt").exists()
     start = time.perf_counter()
     fitted = fit(distiller, _plan(prepared, output, steps), progress=progress)
     seconds = time.perf_counter() - start
@@ -100,7 +101,16 @@ def _run(prepared: Prepared, output: Path, progress: Progress) -> RunResult:
     teacher_scores = None if prepared.teacher is None else _score(prepared.teacher, prepared)
     if prepared.processes.leads:
         info = data.train.info
-        keep_result(student, output, config, info, steps=fitted.step, scores=scores, teacher_scores=teacher_scores)
+        keep_result(
+            student,
+            output,
+            config,
+            info,
+            steps=fitted.step,
+            scores=scores,
+            teacher_scores=teacher_scores,
+            seconds=None if resumed else seconds,
+        )
         write_refined_maps(distiller, next(on_device(whole_images(data.tune, config.data), distiller)), output)
     return RunResult(output, scores, teacher_scores, fitted.step, seconds, student)
 

@@ -101,8 +101,9 @@ def keep_result(
     steps: int,
     scores: Mapping[str, Any],
     teacher_scores: Mapping[str, Any] | None,
+    seconds: float | None,
 ) -> None:
-    """Write the student, and what it and its teacher scored."""
+    """Write the student, and what it and its teacher scored; `seconds` of training, None for a resumed run."""
     metadata = {
         "class_names": list(info.class_names),
         "palette": [list(colour) for colour in info.palette],
@@ -112,5 +113,5 @@ def keep_result(
         "steps": steps,
     }
     save_student(student, folder, metadata=metadata)
-    result = {"steps": steps, "student": scores, "teacher": teacher_scores, **provenance()}
+    result = {"steps": steps, "seconds": seconds, "student": scores, "teacher": teacher_scores, **provenance()}
     write_json(folder / "result.json", result)

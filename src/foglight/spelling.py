@@ -22,5 +22,5 @@ def known_words(word: str, known: Iterable[str]) -> str:
     """
     known = sorted(known)
     question = did_you_mean(word, known)
-    listing = f"known: {', '.join(known) or '(none)'}"
-    return f"{question} {listing.capitalize()}" if question else listing
+    listing = ", ".join(known) or "(none)"
+    return f"{question} Known: {listing}" if question else f"known: {listing}"

@@ -13,7 +13,7 @@ from foglight.cli import run
 from foglight.data.images import read_image
 from foglight.engine.evaluate import EvaluateSettings
 from foglight.models.student_file import load_student
-from foglight.prediction import predicted_mask
+from foglight.prediction.image import predicted_mask
 
 SIZE = (48, 64)
 FAST = ["--steps", "4", "--device", "cpu", "--set", "data.augment.crop=[32, 32]", "--set", "data.batch_size=2"]

@@ -20,7 +20,7 @@ FLOORS = (
     ("config", "recipes"),
     ("prediction", "preparation", "run_folder", "specs", "calibration"),
     ("preflight_run",),
-    ("preflight_words",),
+    ("preflight_words", "step_ratio"),
     ("run", "reporting", "evaluation"),
     ("api", "demo", "study", "exporting"),
     ("__init__",),

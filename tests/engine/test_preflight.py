@@ -27,12 +27,13 @@ from foglight.engine.distiller import Distiller
 from foglight.engine.log import read_metrics
 from foglight.engine.preflight import check_class_order, check_dropout, check_teacher, check_terms
 from foglight.engine.preflight_cost import PeakMemory
+from foglight.engine.preflight_record import Preflight
 from foglight.engine.processes import Processes
 from foglight.engine.zero_terms import ZeroTerms
 from foglight.errors import RefusedError
 from foglight.losses.weighting.weighted import PixelWeighted
 from foglight.models.load import load_network
-from foglight.preflight_run import Preflight, cache_bytes, preflight
+from foglight.preflight_run import cache_bytes, preflight
 from foglight.preflight_words import in_short
 from foglight.preparation import Prepared, in_full, prepare
 from foglight.run import run

@@ -1,4 +1,4 @@
-"""`foglight demo`: a teacher and three students on an embedded data set, offline, on a CPU."""
+"""`foglight demo`: a teacher and five students on an embedded data set, offline, on a CPU."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -37,7 +37,7 @@ def demo(
     show_rows(output, result.rows)
     output.say("one seed of one small data set: this shows that it runs, not which method is better")
     output.result(result.to_dict())
-    output.next(str(folder), f"foglight evaluate {folder / 'fog'}   or   foglight check-data YOUR_FOLDER")
+    output.next(str(result.report), f"open {result.report} in a browser   or   foglight check-data YOUR_FOLDER")
 
 
 def show_rows(output: Output, rows: "Sequence[DemoRow]") -> None:

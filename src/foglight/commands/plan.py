@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from foglight.commands.recipe_words import RunWords
-    from foglight.preflight_run import Preflight
+    from foglight.engine.preflight_record import Preflight
 
 
 def plan(
@@ -135,6 +135,6 @@ def _lines(seen: "Preflight") -> Iterator[str]:
     if seen.cost.teacher_share is not None:
         yield f"teacher  {100 * seen.cost.teacher_share:.0f} % of a step's time"
     yield f"cost     {cost_in_words(seen)}"
-    yield f"memory   decoded frames will take {seen.cost.cache_bytes / 1e6:.0f} MB"
+    yield f"memory   decoded frames will take {seen.cost.cache_bytes / 1e6:.3g} MB"
     if seen.allowed:
         yield f"allowed  {', '.join(seen.allowed)}"
