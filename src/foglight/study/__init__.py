@@ -1,0 +1,1 @@
+"""A fair comparison: arms, seeds and equal training time, fixed in one file before the first run."""
