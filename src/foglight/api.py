@@ -15,6 +15,7 @@ from foglight.config.schema import (
     ModelConfig,
     RunConfig,
 )
+from foglight.data.image_list import find_images
 from foglight.data.palette import default_palette
 from foglight.engine.evaluate import EvaluateSettings
 from foglight.engine.progress import Progress
@@ -24,7 +25,13 @@ from foglight.evaluation import CalibrationReport, EvaluationReport, as_data_con
 from foglight.models.adapters.own_module import as_network
 from foglight.models.network import Network
 from foglight.models.student_file import read_metadata
-from foglight.prediction import PredictionSummary, UncertaintyRequest, predict_files
+from foglight.prediction.files import predict_files
+from foglight.prediction.request import (
+    LARGEST_WHOLE,
+    PredictionRequest,
+    PredictionSummary,
+    UncertaintyRequest,
+)
 from foglight.provenance import provenance
 from foglight.report.records import Report
 from foglight.reporting.collect import ReportOptions
@@ -32,6 +39,7 @@ from foglight.reporting.collect import write_report as write_page
 from foglight.run import RunResult, run
 
 __all__ = [
+    "LARGEST_WHOLE",
     "CalibrationReport",
     "EvaluateSettings",
     "EvaluationReport",
@@ -130,6 +138,10 @@ def predict(
     overlay: bool = True,
     alpha: float = 0.5,
     settings: EvaluateSettings | None = None,
+    largest_whole: int | None = LARGEST_WHOLE,
+    recursive: bool = False,
+    resume: bool = False,
+    soft: int = 0,
     calibrated: bool = False,
     uncertainty: Sequence[Uncertainty] = (),
     passes: int = PASSES,
@@ -138,15 +150,19 @@ def predict(
     trust: bool = False,
     progress: Progress | None = None,
 ) -> PredictionSummary:
-    """Write masks, overlays and uncertainty maps for images on disk with a student that knows its classes and colours.
+    """Write masks and what goes with them for images on disk with a student that knows its classes and colours.
 
     Args:
         model: a run folder or a student file.
-        images: files, or folders of them.
+        images: files, folders of them, or text files that list them (`@list.txt`).
         output: the folder for all that is written.
         overlay: whether to write overlays.
         alpha: the share of the mask's colour in an overlay.
         settings: how an image is predicted.
+        largest_whole: an image of more pixels is seen through windows where `settings` chose none; None never.
+        recursive: search folders in folders, and keep their tree.
+        resume: leave out images whose results are there and were made in the very same way.
+        soft: how many classes soft labels keep of every pixel; 0 writes none.
         calibrated: apply the calibration that `calibrate` stored.
         uncertainty: the maps to write beside each mask.
         passes: under dropout, of which these maps tell.
@@ -157,34 +173,36 @@ def predict(
 
     Raises:
         CheckpointError: if the model is no student file.
-        ConfigurationError: if it was never calibrated and `calibrated` asks for it, or has no dropout for a map.
-        DataError: if there is no image at all.
+        ConfigurationError: if it was never calibrated and `calibrated` asks for it, or has no dropout for a map; or if
+            a mask would replace an image.
+        DataError: if there is no image at all, or two would be written to one file.
     """
+    found = find_images(images, recursive=recursive, leave_out=[output] if recursive else [])
     network = build_model(ModelConfig(name=model), num_classes=None, trust=trust).to(device)
     described, settings = read_metadata(Path(model)), settings or EvaluateSettings()
     if calibrated:
         settings = replace(settings, calibrator=required_calibration(model), temperature=1.0)
+    calibration = described["calibration"] if calibrated else None
     made_by = {
         "model": model,
-        "calibration": described["calibration"] if calibrated else None,
+        "calibration": calibration,
         "sliding": None if settings.sliding is None else list(settings.sliding),
         "provenance": provenance(),
     }
     size = described.get("input_size")
     palette = described.get("palette") or default_palette(network.num_classes)
-    return predict_files(
-        network,
-        images,
-        output,
+    request = PredictionRequest(
         palette=[(red, green, blue) for red, green, blue in palette],
-        overlay=overlay,
-        alpha=alpha,
+        alpha=alpha if overlay else None,
+        soft=soft,
+        uncertainty=UncertaintyRequest(tuple(uncertainty), passes, raw, made_by) if uncertainty else None,
         # A student that was trained on resized frames sees every image at that size.
         input_size=None if size is None else (size[0], size[1]),
         settings=settings,
-        uncertainty=UncertaintyRequest(tuple(uncertainty), passes, raw, made_by) if uncertainty else None,
-        progress=progress,
+        largest_whole=largest_whole,
+        identity={"weights": described["sha256"], "calibration": calibration},
     )
+    return predict_files(network, found, output, request, resume=resume, progress=progress)
 
 
 def write_report(

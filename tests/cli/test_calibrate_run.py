@@ -18,7 +18,7 @@ from foglight.data.images import read_image
 from foglight.engine.calibrate import Temperature
 from foglight.engine.evaluate import EvaluateSettings
 from foglight.models.student_file import load_student
-from foglight.prediction import image_uncertainty
+from foglight.prediction.image import image_uncertainty
 
 CLASSES = 12
 FOGTOWN = ["--data", "fogtown", "--set", "data.options.frames=4", "--set", "data.options.towns=2"]

@@ -28,7 +28,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         seen.update(rest, model=model, images=images, output=output)
         good = [path for path in images if path.name != "bad.png"]
         failed = tuple((path, "truncated") for path in images if path.name == "bad.png")
-        return SimpleNamespace(written=len(good), failed=failed, to_dict=lambda: {"written": len(good)})
+        return SimpleNamespace(written=len(good), skipped=0, failed=failed, to_dict=lambda: {"written": len(good)})
 
     monkeypatch.setattr(api, "evaluate", evaluate)
     monkeypatch.setattr(api, "predict", predict)

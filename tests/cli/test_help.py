@@ -18,6 +18,7 @@ COMMANDS = (
     "predict",
     "methods",
     "models",
+    "taps",
     "data",
     "fetch-data",
     "make-depth",

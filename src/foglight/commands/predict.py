@@ -15,12 +15,23 @@ if TYPE_CHECKING:
 
 def predict(
     model: Annotated[str, Argument(metavar="RUN", help="A run folder or a student.safetensors.")],
-    images: Annotated[list[Path], Argument(metavar="IMAGES...", help="Image files, or folders of them.")],
+    images: Annotated[
+        list[Path], Argument(metavar="IMAGES...", help="Image files, folders of them, or @list.txt: a path per line.")
+    ],
     folder: Annotated[Path, Option("--output", "-o", help="Where masks are written.")],
+    recursive: Annotated[bool, Option("--recursive", "-r", help="Folders in folders too; masks keep the tree.")] = False,
+    resume: Annotated[
+        bool, Option("--resume", help="Leave out images whose results are there, made in the very same way.")
+    ] = False,
     overlay: Annotated[bool, Option("--overlay", help="Also write the mask's colours over the image.")] = False,
     alpha: Annotated[float, Option("--alpha", min=0, max=1, help="Opacity of the overlay's colours.")] = 0.5,
-    sliding: Annotated[str | None, Option("--sliding", metavar="HxW", help="Slide a window of this size.")] = None,
+    sliding: Annotated[
+        str,
+        Option("--sliding", metavar="HxW|auto|off", help="Slide a window of this size; auto: over large images only."),
+    ] = "auto",
     overlap: Annotated[float, Option("--overlap", min=0, max=0.99, help="Share that windows share.")] = 0.5,
+    soft: Annotated[bool, Option("--soft", help="Also write soft labels: the most probable classes as .npz.")] = False,
+    top: Annotated[int, Option("--top", min=1, help="How many classes soft labels keep.")] = 3,
     calibrated: Annotated[
         bool, Option("--calibrated", help="Apply what `foglight calibrate` stored; one temperature changes no mask.")
     ] = False,
@@ -39,11 +50,14 @@ def predict(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Write a mask for every image; a bad file is listed at the end and stops nothing."""
+    """Write a mask for every image; a bad file is listed at the end and stops nothing.
+
+    Images of more than 4 million pixels are seen through windows, in memory that does not grow with their height.
+    """
     output = Output(f"predict {model}", json=json, quiet=quiet)
     from foglight.commands.evaluate import chosen_device, parse_window
 
-    window = parse_window(sliding)
+    window = None if sliding in ("auto", "off") else parse_window(sliding)
     from foglight import api
     from foglight.commands.progress import TerminalProgress
 
@@ -54,6 +68,10 @@ def predict(
         overlay=overlay,
         alpha=alpha,
         settings=api.EvaluateSettings(sliding=window, overlap=overlap),
+        largest_whole=api.LARGEST_WHOLE if sliding == "auto" else None,
+        recursive=recursive,
+        resume=resume,
+        soft=top if soft else 0,
         calibrated=calibrated,
         uncertainty=parse_uncertainty(uncertainty),
         passes=passes,
@@ -64,9 +82,10 @@ def predict(
     )
     for path, reason in summary.failed:
         output.line(f"failed   {path}: {reason}")
-    output.line(f"{summary.written} masks, {len(summary.failed)} files failed")
+    there = f", {summary.skipped} were there" if summary.skipped else ""
+    output.line(f"{summary.written} masks{there}, {len(summary.failed)} files failed")
     output.result(summary.to_dict())
-    if not summary.written:
+    if summary.failed and not summary.written + summary.skipped:
         raise Exit(EXIT_CODE)
     output.next(str(folder), f"foglight evaluate {model}")
 

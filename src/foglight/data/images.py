@@ -47,7 +47,7 @@ def read_image(path: Path) -> UInt8[Tensor, "3 H W"]:
     """
     with _open(path, "image") as image:
         if image.mode in SIXTEEN_BIT_MODES:
-            grey = _from_sixteen_bit(np.asarray(image).astype(np.int64))
+            grey = _from_sixteen_bit(np.asarray(image))
             pixels = np.repeat(grey[..., None], 3, axis=2)
         elif image.mode == "F":
             raise DataError(f"{path}: an image of floats", remedy="save it as 8-bit or 16-bit PNG")
@@ -107,7 +107,12 @@ def _open(path: Path, what: str) -> Image.Image:
         # From memory: a damaged file must not leave an open handle behind.
         image = Image.open(BytesIO(path.read_bytes()))
         image.load()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:
+        raise DataError(
+            f"{path}: more pixels than {what}s are read with ({' '.join(str(error).split())})",
+            remedy="cut it into tiles",
+        ) from error
+    except (OSError, SyntaxError, ValueError) as error:
         unknown = isinstance(error, UnidentifiedImageError)
         reason = "it is in no known format" if unknown else " ".join(str(error).split())
         raise DataError(
@@ -117,5 +122,9 @@ def _open(path: Path, what: str) -> Image.Image:
     return image
 
 
-def _from_sixteen_bit(values: NDArray[np.int64]) -> NDArray[np.uint8]:
-    return (np.clip(values, 0, SIXTEEN_BIT_MAX) * BYTE_MAX // SIXTEEN_BIT_MAX).astype(np.uint8)
+def _from_sixteen_bit(values: NDArray[np.generic]) -> NDArray[np.uint8]:
+    # In place in 32 bits, which hold 65535 * 255: large scans would take many times their size in 64.
+    scaled = np.clip(values, 0, SIXTEEN_BIT_MAX).astype(np.uint32)
+    scaled *= BYTE_MAX
+    scaled //= SIXTEEN_BIT_MAX
+    return scaled.astype(np.uint8)

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from foglight.engine.windows import averaged_strips
 from foglight.functional.extra_channels import flip_extra, resize_extra
 from foglight.functional.gather import process_count
 from foglight.functional.resize import resize
@@ -67,21 +68,6 @@ class EvaluateSettings:
         return self.sliding is None and not self.flip and len(self.scales) == 1 and self.mc == 0
 
 
-def window_starts(length: int, window: int, overlap: float) -> list[int]:
-    """Where windows begin so that they cover `length` and the last one ends at its end.
-
-    >>> window_starts(10, 4, 0.5)
-    [0, 2, 4, 6]
-    >>> window_starts(3, 4, 0.5)
-    [0]
-    """
-    if length <= window:
-        return [0]
-    step = max(int(window * (1 - overlap)), 1)
-    starts = list(range(0, length - window, step))
-    return [*starts, length - window]
-
-
 def predict(
     network: AnyNetwork,
     image: Float[Tensor, "b 3 H W"],
@@ -126,21 +112,13 @@ def _whole_or_sliding(
     if settings.sliding is None:
         return _log_probabilities(network, image, extra, size, settings)
     height, width = image.shape[-2:]
-    window = (min(settings.sliding[0], height), min(settings.sliding[1], width))
-    total: Tensor | None = None
-    count = image.new_zeros((1, 1, height, width))
-    for top in window_starts(height, window[0], settings.overlap):
-        for left in window_starts(width, window[1], settings.overlap):
-            rows, columns = slice(top, top + window[0]), slice(left, left + window[1])
-            part = None if extra is None else extra[..., rows, columns]
-            probabilities = _log_probabilities(network, image[..., rows, columns], part, window, settings).exp()
-            if total is None:
-                total = image.new_zeros((*probabilities.shape[:2], height, width))
-            total[..., rows, columns] += probabilities
-            count[..., rows, columns] += 1
-    if total is None:
-        raise ValueError(f"expected an image of at least one pixel, got {height}x{width}")
-    averaged = _log(total / count)
+
+    def seen(rows: slice, columns: slice) -> Tensor:
+        view, part = image[..., rows, columns], None if extra is None else extra[..., rows, columns]
+        return _log_probabilities(network, view, part, (view.shape[-2], view.shape[-1]), settings).exp()
+
+    strips = averaged_strips(seen, (height, width), window=settings.sliding, overlap=settings.overlap)
+    averaged = _log(torch.cat([strip for _, strip in strips], dim=2))
     # Probabilities, not log-probabilities, are linear under interpolation.
     return averaged if size == (height, width) else _log(resize(averaged.exp(), size, align_corners=False))
 

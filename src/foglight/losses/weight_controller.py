@@ -24,6 +24,8 @@ from foglight.functional.masking import at_label
 
 # Bytes of activations that are kept for the backward pass; maps on the head's grid fit in.
 BUDGET: Final = 64 * 2**20
+# In percent, of the nearest rank.
+QUANTILES: Final = (10, 50, 90)
 
 Omega = Literal["both", "probability", "entropy"]
 
@@ -62,6 +64,22 @@ def budget_scale(
     """
     total = torch.where(valid.unsqueeze(1), per_pixel, 0.0).sum()
     return torch.where(total > 0, budget * valid.sum() / torch.where(total > 0, total, 1.0), 1.0)
+
+
+def beta_figures(beta: Float[Tensor, " n"]) -> dict[str, float]:
+    """Mean, standard deviation (population form) and quantiles; nothing of no numbers, or of any that is not finite.
+
+    >>> beta_figures(torch.tensor([1.0, 3.0]))["beta_sd"]
+    1.0
+    """
+    if beta.numel() == 0 or not bool(torch.isfinite(beta).all()):
+        return {}
+    # Not torch.quantile, which refuses more than 2^24 numbers: eight label grids of 1024 x 2048 are as many.
+    ordered = beta.sort().values
+    figures = {"beta_mean": beta.mean().item(), "beta_sd": beta.std(correction=0).item()}
+    for quantile in QUANTILES:
+        figures[f"beta_q{quantile}"] = ordered[round(quantile / 100 * (len(ordered) - 1))].item()
+    return figures
 
 
 @final

@@ -28,7 +28,7 @@ from foglight.functional.label_grid import label_on_grid
 from foglight.losses.base import Card, PixelLoss, PixelMap, Statistics
 from foglight.losses.expect import expect_positive, expect_same_classes, expect_teacher
 from foglight.losses.paired_logits import corners_of, paired_logits
-from foglight.losses.weight_controller import Omega, WeightController, budget_scale, mean_over_others
+from foglight.losses.weight_controller import Omega, WeightController, beta_figures, budget_scale, mean_over_others
 from foglight.types import Batch, Grid, ModelInfo, ModelOutput, Requires
 
 Pointwise = Literal["kl", "bregman", "pixel"]
@@ -169,7 +169,8 @@ class DWLD(PixelLoss):
         self.detach_omega = detach_omega
         self.literal_eq9 = literal_eq9
         self.grid: Grid = grid
-        self._figures: Tensor | None = None
+        # Per pixel, with the pixels that count; and the extremes over classes. Summed up only where it is logged.
+        self._last: tuple[Tensor, Tensor, Tensor] | None = None
 
     def pixel_maps(self, student: ModelOutput, teacher: ModelOutput | None, batch: Batch) -> dict[str, PixelMap]:
         """The weighted divergence per pixel; a class-resolved pixel weight is taken at the label."""
@@ -191,10 +192,18 @@ class DWLD(PixelLoss):
         return {"dwld": PixelMap(self.temperature**2 * values, valid, pixels, "none", label=label)}
 
     def statistics(self) -> Statistics:
-        """Mean, smallest and largest beta over the valid pixels of the last forward; none where there was none."""
-        if self._figures is None or not bool(torch.isfinite(self._figures).all()):
+        """Of beta over the valid pixels of the last forward; none where there was none.
+
+        `beta_min` and `beta_max` are over single classes too; mean, standard deviation and the quantiles are of every
+        pixel's mean over its other classes.
+        """
+        if self._last is None:
             return Statistics()
-        return Statistics(dict(zip(("beta_mean", "beta_min", "beta_max"), self._figures.tolist(), strict=True)))
+        per_pixel, valid, extremes = self._last
+        spread = beta_figures(per_pixel[valid.unsqueeze(1)])
+        if not spread or not bool(torch.isfinite(extremes).all()):
+            return Statistics()
+        return Statistics({**spread, **dict(zip(("beta_min", "beta_max"), extremes.tolist(), strict=True))})
 
     def _weight(
         self,
@@ -217,10 +226,9 @@ class DWLD(PixelLoss):
             weight = weight * scale
         with torch.no_grad():
             counted = valid.unsqueeze(1)
-            mean = scale * torch.where(counted, per_pixel, 0.0).sum() / valid.sum()
             smallest = torch.where(counted, weight, torch.inf).min()
             largest = torch.where(counted, weight, -torch.inf).max()
-            self._figures = torch.stack([mean, smallest, largest])
+            self._last = (scale * per_pixel.detach(), valid, torch.stack([smallest, largest]))
         # The same value with the opposite gradient: a descent that climbs.
         return 2 * weight.detach() - weight if self.controlled == "ascend" else weight
 

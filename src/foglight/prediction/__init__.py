@@ -1,0 +1,1 @@
+"""Images on disk in, masks and what goes with them out."""

@@ -1,0 +1,89 @@
+"""What a network says of one image, reduced to classes strip by strip.
+
+The probabilities of a whole image never stand in memory at once. Uncertainty maps are the exception: their moments over
+passes are kept for every pixel, about 5 k floats of it.
+
+Symbols: k classes, H W the image, n the classes kept by soft labels.
+Cost: of an image seen through windows of height h and width w, stepping by s rows: 3 bytes a pixel for the image (about
+13 while it is decoded), 1 for the mask, 3 n for soft labels; 4 (k + 1) W (h + s) bytes for the sums over windows; and one
+window's forward with about four copies of its probabilities, 16 k h w bytes. Only the first part grows with H.
+"""
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from foglight.data.sample import Sample
+from foglight.data.soft_labels import SoftLabels
+from foglight.data.transforms import resize_sample
+from foglight.engine.evaluate import EvaluateSettings
+from foglight.engine.strips import as_input, predicted_strips
+from foglight.engine.uncertainty import PASSES, predictive_uncertainty
+from foglight.functional.predictive_uncertainty import PredictiveUncertainty
+from foglight.functional.resize import resize
+from foglight.models.network import Network
+
+
+@torch.no_grad()
+def predicted(
+    network: Network,
+    image: UInt8[Tensor, "3 H W"],
+    settings: EvaluateSettings,
+    *,
+    input_size: tuple[int, int] | None = None,
+    soft: int = 0,
+) -> tuple[UInt8[Tensor, "H W"], SoftLabels | None]:
+    """Class indices of one image, and the `soft` most probable classes where there are to be any.
+
+    Args:
+        network: the student, in eval mode.
+        image: bytes.
+        settings: how it is predicted.
+        input_size: height and width at which the network looks at it.
+        soft: n, at most k are kept; 0 for no soft labels.
+    """
+    size = (image.shape[1], image.shape[2])
+    kept = min(soft, network.num_classes)
+    mask = torch.empty(size, dtype=torch.uint8)
+    classes = torch.empty((kept, *size), dtype=torch.uint8)
+    probabilities = torch.empty((kept, *size), dtype=torch.float16)
+    for top, strip in predicted_strips(network, shown(image, input_size), size=size, settings=settings):
+        rows = slice(top, top + strip.shape[2])
+        mask[rows] = strip.argmax(dim=1)[0].to(mask)
+        if kept:
+            most = strip[0].topk(kept, dim=0)
+            classes[:, rows], probabilities[:, rows] = most.indices.to(classes), most.values.to(probabilities)
+    return mask, SoftLabels(classes, probabilities, network.num_classes) if kept else None
+
+
+def predicted_mask(
+    network: Network,
+    image: UInt8[Tensor, "3 H W"],
+    settings: EvaluateSettings,
+    *,
+    input_size: tuple[int, int] | None = None,
+) -> UInt8[Tensor, "H W"]:
+    """Class indices of one image alone."""
+    return predicted(network, image, settings, input_size=input_size)[0]
+
+
+@torch.no_grad()
+def image_uncertainty(
+    network: Network,
+    image: UInt8[Tensor, "3 H W"],
+    settings: EvaluateSettings,
+    *,
+    input_size: tuple[int, int] | None = None,
+    passes: int = PASSES,
+) -> PredictiveUncertainty:
+    """Of one image, on its own grid; a batch of one, on the CPU."""
+    seen = as_input(shown(image, input_size), next(network.parameters()).device)
+    found = predictive_uncertainty(network, seen, settings=settings, passes=passes)
+    return PredictiveUncertainty(*(resize(values, image.shape[1:], align_corners=False).cpu() for values in found))
+
+
+def shown(image: UInt8[Tensor, "3 H W"], input_size: tuple[int, int] | None) -> UInt8[Tensor, "3 h w"]:
+    """What the network sees of an image: itself, or itself at another size."""
+    if input_size is None:
+        return image
+    return resize_sample(Sample("image", image, None, labelled=False), input_size).image
