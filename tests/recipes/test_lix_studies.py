@@ -1,4 +1,4 @@
-"""Do LIX's recipes pair a teacher that sees depth with a student that does not, and do its studies compare what they say?"""
+"""Do LIX's recipes pair a teacher that sees depth with a student that does not, and are its studies what they say?"""
 
 import itertools
 from collections.abc import Iterator
@@ -13,6 +13,7 @@ from foglight.config.schema import LossConfig, ModelConfig
 from foglight.engine.terms import Terms
 from foglight.models.network import Network
 from foglight.study.load import Planned, load_study
+from foglight.types import ModelInfo
 
 FOLDER = Path(__file__).parents[2] / "results" / "lix"
 STUDIES = sorted(file.stem for file in FOLDER.glob("*.yaml"))
@@ -27,6 +28,11 @@ def planned(name: str) -> Planned:
 @cache
 def network(name: str) -> Network:
     return build_model(ModelConfig(name=name), num_classes=12)
+
+
+@cache
+def info(name: str) -> ModelInfo:
+    return network(name).info()
 
 
 def options(name: str, arm: str, loss: str) -> dict[str, object]:
@@ -48,10 +54,10 @@ def test_the_teacher_reads_the_depth_that_the_data_has_and_the_student_none(pair
 def test_every_stage_of_the_encoder_is_a_tap(pair: str, stages: int, method: str) -> None:
     taps = options(f"main_{pair}", method, "arfd")["tap"]
     assert isinstance(taps, list)
-    info = network(f"{pair}_lite_rgb").info()
-    assert len({(info.tap(tap).channels, info.tap(tap).stride) for tap in taps}) == stages
+    student = info(f"{pair}_lite_rgb")
+    assert len({(student.tap(tap).channels, student.tap(tap).stride) for tap in taps}) == stages
     # As many as the network names by itself: one a stride.
-    assert len({tap.stride for name, tap in info.taps.items() if name.startswith("stage")}) == stages
+    assert len({tap.stride for name, tap in student.taps.items() if name.startswith("stage")}) == stages
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -66,8 +72,8 @@ def test_every_arm_can_be_built_on_its_networks(name: str) -> None:
     study = planned(name)
     for config in study.arms.values():
         assert config.teacher is not None
-        teacher = network(study.teachers[config.teacher.name].student.name).info()
-        built = Terms(network(config.student.name).info(), teacher, build_specs(config.losses, seed=0, train=None))
+        teacher = info(study.teachers[config.teacher.name].student.name)
+        built = Terms(info(config.student.name), teacher, build_specs(config.losses, seed=0, train=None))
         assert len(built.built) == len(config.losses)
 
 

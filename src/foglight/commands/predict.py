@@ -19,7 +19,9 @@ def predict(
         list[Path], Argument(metavar="IMAGES...", help="Image files, folders of them, or @list.txt: a path per line.")
     ],
     folder: Annotated[Path, Option("--output", "-o", help="Where masks are written.")],
-    recursive: Annotated[bool, Option("--recursive", "-r", help="Folders in folders too; masks keep the tree.")] = False,
+    recursive: Annotated[
+        bool, Option("--recursive", "-r", help="Folders in folders too; masks keep the tree.")
+    ] = False,
     resume: Annotated[
         bool, Option("--resume", help="Leave out images whose results are there, made in the very same way.")
     ] = False,
@@ -52,7 +54,7 @@ def predict(
 ) -> None:
     """Write a mask for every image; a bad file is listed at the end and stops nothing.
 
-    Images of more than 4 million pixels are seen through windows, in memory that does not grow with their height.
+    Images of more than 4 million pixels are seen through windows; their probabilities are never held all at once.
     """
     output = Output(f"predict {model}", json=json, quiet=quiet)
     from foglight.commands.evaluate import chosen_device, parse_window

@@ -3,7 +3,7 @@ r"""Overlapping windows over an image, whose values are averaged in strips of ro
     q(x) = (1 / |W(x)|) sum over w in W(x) of q_w(x)          W(x): the windows that cover pixel x
 
 Windows are visited row by row. As soon as no window to come reaches a row, that row is handed out and forgotten, so
-that an image of any height takes the same memory. Without gradients: the sums are reused.
+that the sums of an image of any height take the same memory. Without gradients: the sums are reused.
 
 Symbols: k channels, height and width of the window, W columns of the image, step = int(height (1 - overlap)) rows.
 Cost: at most 4 (k + 1) W (height + step) bytes of float32 here, beside what one window's forward takes; every pixel is

@@ -4,9 +4,9 @@ The probabilities of a whole image never stand in memory at once. Uncertainty ma
 passes are kept for every pixel, about 5 k floats of it.
 
 Symbols: k classes, H W the image, n the classes kept by soft labels.
-Cost: of an image seen through windows of height h and width w, stepping by s rows: 3 bytes a pixel for the image (about
-13 while it is decoded), 1 for the mask, 3 n for soft labels; 4 (k + 1) W (h + s) bytes for the sums over windows; and one
-window's forward with about four copies of its probabilities, 16 k h w bytes. Only the first part grows with H.
+Cost: of an image seen through windows of height h and width w that step by s rows: 3 bytes a pixel for the image (about
+13 while it is decoded), 1 for the mask, 3 n for soft labels; 4 (k + 1) W (h + s) bytes for the sums over windows; one
+window's forward, and four copies of its probabilities, 16 k h w bytes. Only the first part grows with H.
 """
 
 import torch
