@@ -19,8 +19,6 @@ from foglight.models.student_file import load_student, update_metadata
 from foglight.run import run
 from tiny_runs import tiny_config
 
-pytest.importorskip("onnxruntime", reason="the extra `export` is not installed")
-
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
