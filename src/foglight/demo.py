@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final, final
 
 from foglight.atomic import write_json
-from foglight.config.build import build_data
+from foglight.config.build import Data, build_data
 from foglight.config.load import load_packaged
 from foglight.config.schema import BudgetConfig, ModelConfig, RunConfig
 from foglight.engine.cost import parameter_count
@@ -101,14 +101,14 @@ def demo(output: Path, *, seed: int = 0, progress: Progress | None = None) -> De
     """Train a teacher and five students, and write the report; a finished arm is not trained again."""
     progress = progress or Silent()
     teacher_config = load_packaged(TEACHER).model_copy(update={"seed": seed})
+    # One for all: teacher and student recipes name the same data, and frames are rendered once.
     data = build_data(teacher_config.data, seed=seed)
     progress.note("teacher: supervised")
     rows = [_row("teacher", run(teacher_config, output / "teacher", data=data, progress=progress))]
     for arm in ARMS:
         progress.note(arm.title)
-        config = arm_config(arm, output / "teacher", seed=seed)
-        result = run(config, output / arm.folder, data=build_data(config.data, seed=seed), progress=progress)
-        rows.append(_row(arm.title, result))
+        config = arm_config(arm, output / "teacher", data, seed=seed)
+        rows.append(_row(arm.title, run(config, output / arm.folder, data=data, progress=progress)))
     progress.note("report")
     page = output / "report.html"
     options = ReportOptions(baseline=output / BASELINE, images=SHOWN)
@@ -118,7 +118,7 @@ def demo(output: Path, *, seed: int = 0, progress: Progress | None = None) -> De
     return result
 
 
-def arm_config(arm: DemoArm, teacher: Path, *, seed: int) -> RunConfig:
+def arm_config(arm: DemoArm, teacher: Path, data: Data, *, seed: int) -> RunConfig:
     """The recipe of one arm; an arm that gets another's training time asks this machine's clock once."""
     base = load_packaged(STUDENT)
     changes: dict[str, Any] = {"seed": seed, "method": arm.method}
@@ -131,7 +131,7 @@ def arm_config(arm: DemoArm, teacher: Path, *, seed: int) -> RunConfig:
     steps = base.budget.steps
     if steps is None:
         raise ValueError(f"expected a recipe with a budget in steps, got {base.budget}")
-    matched = round(steps * step_ratio(arm_config(other, teacher, seed=seed), config))
+    matched = round(steps * step_ratio(arm_config(other, teacher, data, seed=seed), config, data))
     return config.model_copy(update={"budget": BudgetConfig(steps=matched)})
 
 

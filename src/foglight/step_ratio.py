@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 
 from foglight.atomic import write_json
+from foglight.config.build import Data
 from foglight.config.schema import RunConfig
 from foglight.engine.measure import measured_steps
 from foglight.engine.processes import Processes
@@ -18,13 +19,15 @@ from foglight.preparation import in_full, prepare
 from foglight.provenance import provenance
 
 
-def step_ratio(slower: RunConfig, faster: RunConfig) -> float:
-    """Seconds of one update of the first over those of the second."""
+def step_ratio(slower: RunConfig, faster: RunConfig, data: Data) -> float:
+    """Seconds of one update of the first over those of the second, on data that both recipes name."""
     path = _kept_at(slower, faster)
     if path.exists():
         kept: float = json.loads(path.read_text())["ratio"]
         return kept
-    prepared = {name: prepare(in_full(config), Processes()) for name, config in (("a", slower), ("b", faster))}
+    prepared = {
+        name: prepare(in_full(config), Processes(), data=data) for name, config in (("a", slower), ("b", faster))
+    }
     seconds = measured_steps({name: (one.distiller, one.beginning, one.config) for name, one in prepared.items()})
     ratio = seconds["a"] / seconds["b"]
     try:

@@ -18,7 +18,7 @@ import torch
 from foglight.config.schema import RunConfig
 from foglight.engine.budget import clock
 from foglight.engine.distiller import Distiller
-from foglight.engine.measure import trial_step
+from foglight.engine.measure import read_once, trial_step
 from foglight.engine.processes import Processes
 from foglight.engine.untouched import untouched
 from foglight.types import Batch
@@ -69,6 +69,7 @@ def step_cost(
     with untouched(distiller):
         distiller.train()
         number = (1 + TIMED_STEPS) * config.optim.accumulate
+        read_once(batches(number))
         # Nothing is learned: a rate that needs its warm-up could blow up in these steps.
         still = config.model_copy(update={"optim": config.optim.model_copy(update={"lr": TINY_RATE})})
         step = trial_step(distiller, batches(number), still)
