@@ -11,6 +11,11 @@ from foglight.config.schema import (
     RunConfig,
 )
 
+# Three updates on the command line, of networks that have learned nothing.
+STEPS = ["--steps", "3", "--device", "cpu", "--allow", "weak-teacher", "--allow", "no-gradient"]
+SMALL = [f"data.{key}" for key in ("batch_size=2", "augment.crop=[32,32]", "augment.scale=[1.0,1.0]")]
+QUICK = [*STEPS, *(word for one in (*SMALL, "engine.tensorboard=false") for word in ("--set", one))]
+
 
 def tiny_config(**changes: object) -> RunConfig:
     """Six updates of `lite_s` on a handful of fogtown frames."""
@@ -29,3 +34,21 @@ def tiny_config(**changes: object) -> RunConfig:
         engine=EngineConfig(device="cpu", threads=1, checkpoint_every=2, log_every=1, tensorboard=False),
     )
     return config.model_copy(update=changes)
+
+
+class Stop(Exception):
+    """Ends a run in the middle, as a crash does."""
+
+
+class StopAt:
+    """A listener that raises at a step."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def begin(self, title: str, *, total: int, done: int) -> None: ...
+    def note(self, text: str) -> None: ...
+    def end(self) -> None: ...
+    def advance(self, done: int, figures: object) -> None:
+        if done == self.step:
+            raise Stop

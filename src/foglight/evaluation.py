@@ -16,6 +16,7 @@ from foglight.engine.cost import parameter_count
 from foglight.engine.evaluate import EvaluateSettings, evaluate_each
 from foglight.errors import ConfigurationError
 from foglight.models.class_map import read_class_map, with_class_map
+from foglight.models.extra_input import require_known_kinds
 from foglight.models.network import Network
 from foglight.models.student_file import is_student, read_metadata, student_paths
 
@@ -97,7 +98,7 @@ def evaluate(
         trust: load pickled checkpoints.
 
     Raises:
-        ConfigurationError: if the network's classes are not the data's.
+        ConfigurationError: if the network's classes or extra channels are not the data's.
     """
     config, settings = as_data_config(data), settings or EvaluateSettings()
     dataset = build_part(config, part)
@@ -109,7 +110,7 @@ def evaluate(
     if class_map is not None:
         known = read_class_map(class_map, network, dataset.info.class_names)
         network, coverage = with_class_map(network, known), (known.coverage(),)
-    _require_classes(network, name, dataset)
+    _require_fitting(network, name, dataset)
     own_classes = class_map is None
     stored = read_calibration(model) if isinstance(model, str) and is_student(Path(model)) and own_classes else None
     words = None if stored is None else stored.words
@@ -153,25 +154,27 @@ def calibrate(
 
     Raises:
         CheckpointError: if the model is no student file.
-        ConfigurationError: if the network's classes are not the data's, for an unknown method, or a missing package.
+        ConfigurationError: if the network's classes or extra channels are not the data's, for an unknown method, or a
+            missing package.
         UserError: if there is nothing to fit on, or the fit is refused.
     """
     config, path = as_data_config(data), Path(model)
     read_metadata(path)
     network = build_model(ModelConfig(name=str(model)), num_classes=None, trust=trust).to(device)
     dataset = build_part(config, part)
-    _require_classes(network, str(model), dataset)
+    _require_fitting(network, str(model), dataset)
     fitted = fit_calibration(network, whole_images(dataset, config), method=method)
     entry = write_calibration(path, fitted, fitted_on={"data": config.name, "part": part})
     return CalibrationReport(student_paths(path)[1], entry, fitted.words, dataset.info.notes)
 
 
-def _require_classes(network: Network, name: str, dataset: SegmentationDataset) -> None:
+def _require_fitting(network: Network, name: str, dataset: SegmentationDataset) -> None:
     if network.num_classes != dataset.info.num_classes:
         raise ConfigurationError(
             f"{name} predicts {network.num_classes} classes, {dataset.info.name} has {dataset.info.num_classes}",
             remedy="give `--class-map FILE` or `by-name`, or data with the network's own classes (`--data`, `--root`)",
         )
+    require_known_kinds(network.extra_kinds, dataset.info.extra_kinds, name=name)
 
 
 def _seen_before(model: str | Network, stored: Calibration | None, config: DataConfig, part: Part) -> tuple[str, ...]:

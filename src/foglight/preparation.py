@@ -1,6 +1,6 @@
 """From a recipe to everything that a run trains with: data, student, teacher, and the distiller that joins them."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
@@ -19,7 +19,7 @@ from foglight.config.build import (
 )
 from foglight.config.presets import expand
 from foglight.config.schema import FinetuneConfig, RunConfig
-from foglight.data.dataset import SegmentationDataset
+from foglight.data.dataset import DataInfo, SegmentationDataset
 from foglight.engine.checkpoint import network_hash
 from foglight.engine.distiller import Distiller, freeze
 from foglight.engine.fast import fast_teacher
@@ -28,6 +28,7 @@ from foglight.engine.processes import Processes
 from foglight.engine.progress import Progress, Silent
 from foglight.errors import ConfigurationError
 from foglight.models.ensemble import Ensemble
+from foglight.models.extra_input import require_known_kinds
 from foglight.models.network import Network
 from foglight.types import Batch
 
@@ -117,7 +118,7 @@ def prepare(
         torch.set_num_threads(config.engine.threads)
     data = data or build_data(config.data, seed=config.seed)
     finetune = None if teacher is not None or config.teacher is None else config.teacher.finetune
-    student, teacher = _networks(config, student, teacher, data.train.info.class_names, trust=trust)
+    student, teacher = _networks(config, student, teacher, data.train.info, trust=trust)
     teacher_hash = None if teacher is None else network_hash(freeze(teacher))
     if finetune is not None and isinstance(teacher, Network) and teacher_hash is not None:
         teacher_hash = hash_after(teacher_hash, finetune, config.model_dump(mode="json", include={"seed", "data"}))
@@ -145,18 +146,20 @@ def _networks(
     config: RunConfig,
     student: Network | None,
     teacher: Network | Ensemble | None,
-    class_names: Sequence[str],
+    info: DataInfo,
     *,
     trust: bool,
 ) -> tuple[Network, Network | Ensemble | None]:
     """Those that are given, or those that the recipe names; both for the classes of the data."""
-    num_classes = len(class_names)
+    num_classes = info.num_classes
     student = student or build_student(config, num_classes=num_classes, trust=trust)
     if teacher is None and config.teacher is not None:
-        teacher = build_teacher(config.teacher, class_names=class_names, seed=config.seed, trust=trust)
+        teacher = build_teacher(config.teacher, class_names=info.class_names, seed=config.seed, trust=trust)
     _require_classes("student", student, num_classes)
     if teacher is not None:
         _require_classes("teacher", teacher, num_classes)
+        for member in [teacher] if isinstance(teacher, Network) else teacher.members:
+            require_known_kinds(member.extra_kinds, info.extra_kinds, name=f"the teacher {member.name}")
     return student, teacher
 
 

@@ -17,10 +17,11 @@ from foglight.config.schema import RunConfig
 from foglight.engine.evaluate import evaluate
 from foglight.engine.feature_similarity import feature_similarity
 from foglight.engine.measure import measured_step
+from foglight.engine.plan import Plan
 from foglight.engine.processes import joined
 from foglight.engine.progress import Progress, Silent
 from foglight.engine.teacher_stage import adapt_all
-from foglight.engine.trainer import Plan, fit
+from foglight.engine.trainer import fit
 from foglight.models.ensemble import Ensemble
 from foglight.models.network import Network
 from foglight.preflight_run import notes, preflight, require_sound

@@ -107,6 +107,7 @@ def keep_result(
     metadata = {
         "class_names": list(info.class_names),
         "palette": [list(colour) for colour in info.palette],
+        "extra_kinds": list(info.extra_kinds) if student.extra_channels else None,
         "trained_on": config.data.name,
         "input_size": None if config.data.size is None else list(config.data.size),
         "method": config.method,

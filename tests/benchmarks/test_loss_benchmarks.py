@@ -4,9 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
@@ -15,23 +13,12 @@ import pytest
 from foglight.losses.registry import loss_names
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
+BENCHMARK = "losses"
 OTHERS = (
     "nst, 64x32x64",
     *(f"{name}, full" for name in ("kd", "cwd", "dkd", "dist")),
     *(f"cross_entropy + kd{how}" for how in ("", ", two losses")),
 )
-
-
-@pytest.fixture(scope="module")
-def benchmark() -> Iterator[ModuleType]:
-    before = set(sys.modules)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(FOLDER))
-        yield import_module("losses")
-    # Their names are short, and nobody else's business.
-    for name in set(sys.modules) - before:
-        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(FOLDER)):
-            del sys.modules[name]
 
 
 @pytest.mark.parametrize("name", [*loss_names(), *OTHERS])

@@ -18,7 +18,7 @@ from foglight.data.images import read_image
 from foglight.engine.calibrate import Temperature
 from foglight.engine.evaluate import EvaluateSettings
 from foglight.models.student_file import load_student
-from foglight.prediction.image import image_uncertainty
+from foglight.prediction.image import uncertainty_strips
 
 CLASSES = 12
 FOGTOWN = ["--data", "fogtown", "--set", "data.options.frames=4", "--set", "data.options.towns=2"]
@@ -115,7 +115,7 @@ def test_maps_are_written_with_the_scale_that_reads_them_back(
         said(capsys, *words, "-o", str(tmp_path / "out"), *more)
     settings = EvaluateSettings(calibrator=read_calibration(folder))
     image = read_image(picture)
-    found = image_uncertainty(load_student(folder), image, settings, input_size=(32, 64), passes=3)
+    ((_, found),) = uncertainty_strips(load_student(folder), image, settings, input_size=(32, 64), passes=3)
     sidecar = json.loads((tmp_path / "out" / "uncertainty.json").read_text())
     assert (sidecar["passes"], sidecar["num_classes"]) == (3, CLASSES)
     assert sidecar["calibration"]["method"] == "temperature"

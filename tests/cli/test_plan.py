@@ -125,6 +125,10 @@ def of_another_run(here: Path) -> list[str]:
     return ["-o", "taken"]
 
 
+def published_weights(_: Path) -> list[str]:
+    return ["--pretrained"]
+
+
 CASES: list[tuple[Callable[[Path], list[str]], str]] = [
     (missing_teacher, "expected a teacher.*--teacher"),
     (nowhere, "expected a network, got 'runs/nowhere'"),
@@ -132,6 +136,7 @@ CASES: list[tuple[Callable[[Path], list[str]], str]] = [
     (without_weights, r"teacher.student\.safetensors: No such file"),
     (weak_teacher, r"no better than.*\[weak-teacher\]"),
     (no_dropout, r"no active dropout.*\[no-dropout\]"),
+    (published_weights, "Lite has no backbone with pretrained weights.*--from-scratch"),
     (of_another_run, "taken: holds a run with another configuration"),
 ]
 

@@ -22,7 +22,7 @@ from foglight.functional.resize import resize
 from foglight.models.load import load_network
 from foglight.models.network import Network
 from foglight.models.student_file import load_student, save_student
-from foglight.prediction.image import predicted, predicted_mask
+from foglight.prediction.image import predicted, predicted_mask, uncertainty_strips
 from foglight.prediction.request import LARGE_WINDOW, PredictionRequest
 
 CLASSES = 5
@@ -301,6 +301,22 @@ def test_what_is_no_soft_label_is_named(tmp_path: Path) -> None:
 def test_a_certain_pixel_leaves_nothing_for_the_others() -> None:
     one = SoftLabels(torch.ones(1, 1, 1, dtype=torch.uint8), torch.ones(1, 1, 1, dtype=torch.float16), 3)
     assert one.dense().flatten().tolist() == [0.0, 1.0, 0.0]
+
+
+def test_uncertainty_through_windows_is_that_of_every_window() -> None:
+    """Two windows side by side without an overlap, each as if it were an image of its own."""
+    torch.manual_seed(0)
+    network = load_network("lite_s", num_classes=CLASSES).eval()
+    image = torch.randint(0, 256, (3, 32, 96), dtype=torch.uint8)
+    whole = EvaluateSettings()
+    settings = EvaluateSettings(sliding=(32, 48), overlap=0.0)
+    strips = list(uncertainty_strips(network, image, settings, passes=3))
+    for number, columns in enumerate((slice(0, 48), slice(48, 96))):
+        ((top, alone),) = uncertainty_strips(network, image[:, :, columns], whole, passes=3)
+        assert top == 0
+        for found, expected in zip(zip(*(strip for _, strip in strips), strict=True), alone, strict=True):
+            torch.testing.assert_close(torch.cat(found, dim=2)[..., columns], expected, msg=f"window {number}")
+    assert alone.sigma.max() > 0
 
 
 def test_an_image_that_pillow_refuses_for_its_size_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,7 +35,9 @@ def test_a_table_is_complete() -> None:
 
 def test_unknown_index_names_file_value_and_remedy() -> None:
     with pytest.raises(DataError, match=r"m\.png: unknown mask value 3, 17; .*3 classes.*`ignore:`"):
-        LabelTable(NAMES).apply(_indices(0, 3, 17), PATH)
+        LabelTable(NAMES, described_in="classes.yaml").apply(_indices(0, 3, 17), PATH)
+    with pytest.raises(DataError, match=r"value 3; .*masks as published.*unknown=ignore"):
+        LabelTable(NAMES).apply(_indices(3), PATH)
 
 
 def test_unknown_values_may_be_ignored() -> None:
@@ -52,7 +54,7 @@ def test_unknown_colour_names_file_and_colour() -> None:
 def test_grey_rgb_mask_is_read_as_indices_but_a_colour_needs_a_palette() -> None:
     assert LabelTable(NAMES).apply(_colours(0x010101, 0x020202), PATH).tolist() == [[1, 2]]
     with pytest.raises(DataError, match=r"no colours are known.*palette"):
-        LabelTable(NAMES).apply(_colours(0x010203), PATH)
+        LabelTable(NAMES, described_in="classes.yaml").apply(_colours(0x010203), PATH)
 
 
 def test_class_file_is_read_whole(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from foglight.functional import upsampling
 from foglight.functional.upsampled_cross_entropy_kl import upsampled_cross_entropy_and_kl
-from foglight.functional.upsampling import strips
+from foglight.functional.upsampling import upsampling as upsampling_of
 
 CLASSES, SIZE = 5, (37, 24)
 
@@ -106,15 +106,16 @@ def test_nothing_of_the_labels_size_is_kept() -> None:
 
 
 def test_strips_and_their_transpose(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upsampling, "STRIP_BUDGET", 30_000)
-    cut = strips(STUDENT, SIZE, align_corners=False, matrices=1)
-    assert len(cut) > 1
-    whole = F.interpolate(STUDENT, SIZE, mode="bilinear", align_corners=False)
-    torch.testing.assert_close(torch.cat([strip.upsample(STUDENT) for strip in cut], dim=2), whole)
-    slope, total = numbers(2, CLASSES, *SIZE, seed=6), torch.zeros_like(STUDENT)
-    for strip in cut:
-        strip.add_transposed(slope[:, :, strip.where], total)
-    torch.testing.assert_close((total * STUDENT).sum(), (slope * whole).sum())
+    monkeypatch.setattr(upsampling, "STRIP_BUDGET", 10_000)
+    cut = upsampling_of(STUDENT, SIZE, align_corners=False, matrices=1)
+    assert len(cut.strips) > 1
+    whole = F.interpolate(STUDENT, SIZE, mode="bilinear", align_corners=False)[1].movedim(1, 0)
+    wide = cut.widened(STUDENT[1])
+    torch.testing.assert_close(torch.cat([strip.upsample(wide) for strip in cut.strips]), whole)
+    slope, total = numbers(SIZE[0], CLASSES, SIZE[1], seed=6), torch.zeros_like(wide)
+    for strip in cut.strips:
+        strip.add_transposed(slope[strip.where], total)
+    torch.testing.assert_close((cut.narrowed(total) * STUDENT[1]).sum(), (slope * whole).sum())
 
 
 def test_a_temperature_of_zero_is_refused() -> None:

@@ -18,6 +18,7 @@ from foglight.engine.log import read_metrics
 from foglight.engine.processes import Processes, joined
 from foglight.errors import ConfigurationError
 from foglight.run import run
+from tiny_runs import Stop, StopAt
 
 # Batch norm would see half a batch in each process, and dropout draws other masks: neither stands in this student.
 STUDENT = """
@@ -30,22 +31,6 @@ def build(num_classes):
         nn.Conv2d(16, num_classes, 1),
     )
 """
-
-
-class Stop(Exception):
-    """Ends a run in the middle, as a crash does."""
-
-
-class StopAt:
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    def begin(self, title: str, *, total: int, done: int) -> None: ...
-    def note(self, text: str) -> None: ...
-    def end(self) -> None: ...
-    def advance(self, done: int, figures: object) -> None:
-        if done == self.step:
-            raise Stop
 
 
 @pytest.fixture

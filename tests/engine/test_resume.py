@@ -19,6 +19,7 @@ from foglight.engine.checkpoint import load_checkpoint
 from foglight.engine.log import read_metrics
 from foglight.errors import CheckpointError
 from foglight.run import run
+from tiny_runs import Stop, StopAt
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -27,24 +28,6 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
-
-
-class Stop(Exception):
-    """Ends a run in the middle, as a crash does."""
-
-
-class StopAt:
-    """A listener that raises at a step."""
-
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    def begin(self, title: str, *, total: int, done: int) -> None: ...
-    def note(self, text: str) -> None: ...
-    def end(self) -> None: ...
-    def advance(self, done: int, figures: object) -> None:
-        if done == self.step:
-            raise Stop
 
 
 @pytest.fixture

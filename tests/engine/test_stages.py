@@ -10,10 +10,11 @@ from contract.toys import ToyAdaptation, ToyAdversary, ToyDraws, ToyQueue, ToyVa
 from foglight.config.schema import EngineConfig, OptimConfig
 from foglight.engine.checkpoint import network_hash
 from foglight.engine.distiller import Distiller
+from foglight.engine.plan import Plan
 from foglight.engine.progress import Silent
 from foglight.engine.teacher_stage import adapt_all
 from foglight.engine.terms import LossSpec
-from foglight.engine.trainer import Plan, fit
+from foglight.engine.trainer import fit
 from foglight.losses.base import DistillationLoss
 from foglight.models.load import load_network
 from foglight.types import Batch

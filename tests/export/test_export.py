@@ -7,8 +7,10 @@ import pytest
 import torch
 from torch import nn
 
+from foglight.calibration import write_calibration
 from foglight.config.load import read_config
 from foglight.config.schema import ModelConfig
+from foglight.engine.calibrate import Temperature
 from foglight.errors import CheckpointError, ConfigurationError
 from foglight.export.deployed import Deployed, example
 from foglight.export.fake_quantised import Range, fake_quantised, rounded_activation, rounded_weight
@@ -34,13 +36,14 @@ def test_the_file_says_what_the_student_says(kind: Kind, trained: Path, tmp_path
     data = read_config(trained / "config.yaml").data
     path = tmp_path / "out" / f"student{SUFFIX[kind]}"
     report = export_student(trained, kind, path, data=data)
-    reference, exported = report.parities
+    reference, exported, *_ = report.parities
     assert reference.agreement == 1
     assert exported.agreement >= (0.9 if kind == "int8" else 0.999)
     assert exported.latency > 0
     assert report.dynamic
     written = json.loads(path.with_name(f"{path.name}.export.json").read_text())
-    assert written["parities"][1]["form"] == kind
+    beside = ["onnx"] if kind == "int8" else []
+    assert [one["form"] for one in written["parities"]] == ["pytorch", kind, *beside]
     assert "foglight" in path.with_name(f"{path.name}.md").read_text()
     assert not list((tmp_path / "out").glob(".*")), "something half written was left"
 
@@ -66,7 +69,7 @@ def test_baked_temperature_divides_the_logits(trained: Path, tmp_path: Path) -> 
     with pytest.raises(ConfigurationError, match="foglight calibrate"):
         export_student(trained, "onnx", tmp_path / "a.onnx", data=data, settings=ExportSettings(temperature=True))
     assert not (tmp_path / "a.onnx").exists()
-    update_metadata(trained, {"calibration": {"method": "temperature", "temperature": 2.0}})
+    write_calibration(trained, Temperature("temperature", 2, 100, 1.0, 0.9, (2.0,)), fitted_on={})
     try:
         export_student(trained, "onnx", tmp_path / "a.onnx", data=data, settings=ExportSettings(temperature=True))
     finally:
@@ -88,11 +91,11 @@ def test_without_normalisation_and_resize(trained: Path, tmp_path: Path) -> None
 class Pyramid(nn.Module):
     """Pools to a fixed grid, which ONNX can say for one size of image only."""
 
-    def __init__(self) -> None:
+    def __init__(self, num_classes: int = 2) -> None:
         super().__init__()
         self.first = nn.Conv2d(3, 4, 3, padding=1)
         self.pool = nn.AdaptiveAvgPool2d(3)
-        self.last = nn.Conv2d(4, 2, 1)
+        self.last = nn.Conv2d(4, num_classes, 1)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         values = self.first(image)
@@ -108,6 +111,26 @@ def test_a_graph_of_one_size_is_found_out(tmp_path: Path) -> None:
     assert not written.dynamic
     image = example((33, 48), images=1)
     torch.testing.assert_close(onnx_runner(written.path)(image), deployed(image).detach(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["onnx", "int8"])
+def test_a_file_of_one_size_is_measured_on_images_of_that_size(
+    kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    model = ModelConfig(name="module:test_export:Pyramid")
+    config = tiny_config(student=model)
+    run(config, tmp_path / "run")
+    height, width = (32, 64)
+    path = tmp_path / f"a{SUFFIX[kind]}"
+    report = export_student(tmp_path / "run", kind, path, data=config.data)
+    assert not report.dynamic
+    assert report.parities[1].images > 0
+    path.unlink()
+    settings = ExportSettings(size=(height + 8, width))
+    with pytest.raises(ConfigurationError, match=f"no image of .* is {height + 8}x{width}.*--size"):
+        export_student(tmp_path / "run", kind, path, data=config.data, settings=settings)
+    assert not path.exists()
 
 
 def test_padding_is_part_of_the_graph(tmp_path: Path) -> None:

@@ -3,36 +3,12 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from foglight.cli import run
 from foglight.models.student_file import load_student
 from models.foreign_networks import segformer_teacher
-
-COLOURS = [(128, 64, 128), (0, 0, 142), (0, 160, 0)]
-STEPS = ["--steps", "3", "--device", "cpu", "--allow", "weak-teacher", "--allow", "no-gradient"]
-SMALL = [f"data.{key}" for key in ("batch_size=2", "augment.crop=[32,32]", "augment.scale=[1.0,1.0]")]
-QUICK = [*STEPS, *(word for one in (*SMALL, "engine.tensorboard=false") for word in ("--set", one))]
-
-
-@pytest.fixture
-def frames(tmp_path: Path) -> Path:
-    """Six images in three groups, with palette masks of three classes."""
-    generator = np.random.default_rng(0)
-    for number in range(6):
-        stem = f"walk{number // 2}_{number % 2:03d}.png"
-        for folder in ("images", "masks"):
-            (tmp_path / "frames" / folder).mkdir(parents=True, exist_ok=True)
-        Image.fromarray(generator.integers(0, 256, (48, 64, 3), dtype=np.uint8)).save(tmp_path / "frames/images" / stem)
-        mask = Image.fromarray(np.repeat(np.arange(3, dtype=np.uint8), 16)[:, None].repeat(64, 1), mode="P")
-        mask.putpalette([channel for colour in COLOURS for channel in colour])
-        mask.save(tmp_path / "frames" / "masks" / stem)
-    (tmp_path / "frames" / "classes.yaml").write_text(
-        f"names: [street, vehicle, tree]\npalette: {[*map(list, COLOURS)]}\n"
-    )
-    return tmp_path / "frames"
+from tiny_runs import QUICK
 
 
 @pytest.fixture

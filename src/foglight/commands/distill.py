@@ -20,6 +20,7 @@ def distill(
     student: options.StudentName = None,
     insert_dropout: options.InsertDropout = None,
     weights: options.Weights = None,
+    pretrained: options.Pretrained = None,
     data: options.DataName = None,
     root: options.Root = None,
     split: options.Split = None,
@@ -47,7 +48,8 @@ def distill(
     from foglight.commands.scored_run import run_and_show
 
     given = run_options(
-        student=student, weights=weights, teacher=teacher, data=data, root=root, split=split, unlabeled=unlabeled,
+        student=student, weights=weights, pretrained=pretrained, teacher=teacher, data=data, root=root,
+        split=split, unlabeled=unlabeled,
         method=method, steps=steps, samples=samples, seconds=seconds, seed=seed, fast=fast, device=device,
         devices=devices, nodes=nodes, allow=allow, no_preflight=no_preflight,
         class_map=class_map, finetune_teacher=finetune_teacher, insert_dropout=insert_dropout,

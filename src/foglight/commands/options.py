@@ -42,6 +42,10 @@ Set = Annotated[list[str] | None, Option("--set", metavar="KEY=VALUE", help="A d
 Weights = Annotated[
     Path | None, Option("--weights", help="The student's first weights; public CIRKD-family files are converted.")
 ]
+Pretrained = Annotated[
+    bool | None,
+    Option("--pretrained/--from-scratch", help="The student's backbone as its library publishes it; else by its name."),
+]
 Fast = Annotated[bool, Option("--fast", help="bf16 and channels_last; the teacher's BatchNorm folded.")]
 Device = Annotated[str | None, Option("--device", help="auto (the default), cpu or cuda.")]
 Devices = Annotated[int | None, Option("--devices", help="Processes per node, each on a GPU or core of its own.")]

@@ -60,6 +60,7 @@ def run_options(
     *,
     student: str | None,
     weights: Path | None,
+    pretrained: bool | None,
     teacher: str | None,
     data: str | None,
     root: Path | None,
@@ -84,6 +85,7 @@ def run_options(
     given = {"steps": steps, "samples": samples, "seconds": seconds}
     return {
         "student.name": student,
+        "student.pretrained": pretrained,
         "student.weights": None if weights is None else str(weights),
         "student.options.insert_dropout": insert_dropout,
         "teacher.name": teacher,

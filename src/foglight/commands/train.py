@@ -17,6 +17,7 @@ def train(
     student: options.StudentName = None,
     insert_dropout: options.InsertDropout = None,
     weights: options.Weights = None,
+    pretrained: options.Pretrained = None,
     data: options.DataName = None,
     root: options.Root = None,
     split: options.Split = None,
@@ -43,7 +44,8 @@ def train(
     from foglight.commands.scored_run import run_and_show
 
     given = run_options(
-        student=student, weights=weights, teacher=None, data=data, root=root, split=split, unlabeled=None,
+        student=student, weights=weights, pretrained=pretrained, teacher=None, data=data, root=root,
+        split=split, unlabeled=None,
         method=method, steps=steps,
         samples=samples, seconds=seconds, seed=seed, fast=fast, device=device, devices=devices,
         nodes=nodes, allow=allow, no_preflight=no_preflight,

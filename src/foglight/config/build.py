@@ -110,7 +110,7 @@ def _labelled_and_not(
 @torch.no_grad()
 def _predicted_label(network: Network, sample: Sample) -> Tensor:
     batch = collate([sample])
-    predicted = predict(network, batch.image, batch.extra, settings=EvaluateSettings())
+    predicted = predict(network, batch.image, batch.extra, settings=EvaluateSettings(), extra_kinds=batch.extra_kinds)
     return predicted.argmax(dim=1)[0].to(torch.uint8)
 
 

@@ -8,7 +8,7 @@ hold stems or paths of another machine, of which only the name is read.
 """
 
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from foglight.data.dataset import DataInfo
 from foglight.data.folder import Frame, PairDataset
@@ -43,13 +43,16 @@ TUNE_NOTE: Final = (
 )
 
 
-def camvid(root: Path, *, part: Part, split: str | None = None) -> PairDataset:
+def camvid(
+    root: Path, *, part: Part, split: str | None = None, unknown: Literal["error", "ignore"] = "error"
+) -> PairDataset:
     """One part of CamVid.
 
     Args:
         root: the folder that holds train/, trainannot/ and so on.
         part: which part.
         split: `official` (the default), `test` or `drive:NAME`.
+        unknown: what to do with a label that has no meaning.
 
     Raises:
         DataError: if a folder or file is missing.
@@ -65,7 +68,7 @@ def camvid(root: Path, *, part: Part, split: str | None = None) -> PairDataset:
     if held_out is not None:
         frames = _leave_one_out(root, frames, part, held_out)
     info = DataInfo("camvid", tuple(CLASSES), tuple(CLASSES.values()), notes=_notes(part, split))
-    return PairDataset(frames, table=LabelTable(tuple(CLASSES), ignored=frozenset([VOID])), info=info)
+    return PairDataset(frames, table=LabelTable(tuple(CLASSES), ignored=frozenset([VOID]), unknown=unknown), info=info)
 
 
 def read_folder(root: Path, name: str, part: Part) -> list[Frame]:

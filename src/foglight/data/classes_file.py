@@ -50,7 +50,15 @@ class Classes:
 
     def table(self, unknown: Literal["error", "ignore"] = "error") -> LabelTable:
         """The table that maps raw masks."""
-        return LabelTable(self.names, self.indices, self.colours, self.ignored, self.ignored_colours, unknown=unknown)
+        return LabelTable(
+            self.names,
+            self.indices,
+            self.colours,
+            self.ignored,
+            self.ignored_colours,
+            unknown=unknown,
+            described_in="classes.yaml",
+        )
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ folder of their own under the same stems.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, final
@@ -18,7 +18,7 @@ from foglight.data.classes_file import Classes, parse_classes, read_yaml
 from foglight.data.dataset import DataInfo, SegmentationDataset
 from foglight.data.extra_files import with_extra_folder
 from foglight.data.groups import Part, groups_by_pattern, guess_groups, parts_by_group
-from foglight.data.images import read_image, read_mask, require_same_size
+from foglight.data.images import RawMask, read_image, read_mask, require_same_size
 from foglight.data.labels import LabelTable
 from foglight.data.layout import Listing, list_pairs
 from foglight.data.sample import Sample
@@ -59,16 +59,25 @@ class PairDataset(SegmentationDataset):
         frames: what there is.
         table: what mask values mean.
         info: what the data set is.
+        read: a mask from its file.
     """
 
-    def __init__(self, frames: Sequence[Frame], *, table: LabelTable, info: DataInfo) -> None:
+    def __init__(
+        self,
+        frames: Sequence[Frame],
+        *,
+        table: LabelTable,
+        info: DataInfo,
+        read: Callable[[Path], RawMask] = read_mask,
+    ) -> None:
         super().__init__(info, ids=tuple(frame.id for frame in frames), groups=tuple(frame.group for frame in frames))
         self.frames = tuple(frames)
         self.table = table
+        self.read = read
 
     def __getitem__(self, index: int) -> Sample:
         frame = self.frames[index]
-        image, mask = read_image(frame.image), read_mask(frame.mask)
+        image, mask = read_image(frame.image), self.read(frame.mask)
         require_same_size(frame.image, image, frame.mask, mask.values)
         return Sample(frame.id, image, self.table.apply(mask, frame.mask))
 

@@ -55,6 +55,7 @@ class LabelTable:
         ignored: raw indices that say nothing.
         ignored_colours: packed colours that say nothing.
         unknown: what to do with any other value.
+        described_in: the file that says all this; None for a published data set.
     """
 
     class_names: tuple[str, ...]
@@ -63,6 +64,7 @@ class LabelTable:
     ignored: frozenset[int] = frozenset()
     ignored_colours: frozenset[int] = frozenset()
     unknown: Literal["error", "ignore"] = "error"
+    described_in: str | None = None
 
     def table(self, *, colour: bool) -> dict[int, int]:
         """Every raw value that has a meaning."""
@@ -95,7 +97,9 @@ class LabelTable:
             return RawMask(low, colour=False)
         raise DataError(
             f"{path}: a colour mask, and no colours are known",
-            remedy="add `palette:` to classes.yaml, one [red, green, blue] per class",
+            remedy="give the masks as published, with indices"
+            if self.described_in is None
+            else f"add `palette:` to {self.described_in}, one [red, green, blue] per class",
         )
 
     def _unknown(self, path: Path, unknown: list[int], known: Mapping[int, int], *, colour: bool) -> DataError:
@@ -104,8 +108,10 @@ class LabelTable:
             return ", ".join(shown) + (", ..." if len(values) > MOST_VALUES_NAMED else "")
 
         what = "colour" if colour else "value"
+        own = f"add the {what} to `map:` or `ignore:` in {self.described_in}"
+        mend = "give the masks as published" if self.described_in is None else own
         return DataError(
             f"{path}: unknown mask {what} {names(unknown)}; expected one of {names(sorted(known))} "
             f"({len(self.class_names)} classes)",
-            remedy=f"add the {what} to `map:` or `ignore:` in classes.yaml, or set data.options.unknown=ignore",
+            remedy=f"{mend}, or set data.options.unknown=ignore",
         )

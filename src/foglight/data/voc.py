@@ -15,12 +15,12 @@ Licence: images under the terms of Flickr, in use for research.
 from pathlib import Path
 from typing import Final, Literal
 
-from foglight.data.dataset import DataInfo, SegmentationDataset
+from foglight.data.dataset import DataInfo
 from foglight.data.folder import Frame, PairDataset
 from foglight.data.groups import Part
 from foglight.data.labels import LabelTable
 from foglight.data.palette import default_palette
-from foglight.data.sbd import SBD_FOLDER, SbdDataset
+from foglight.data.sbd import SBD_FOLDER, read_png_or_sbd_mask
 from foglight.data.standard import (
     HELD_OUT,
     OFFICIAL,
@@ -74,7 +74,7 @@ def voc(
     split: str | None = None,
     sbd: bool = False,
     unknown: Literal["error", "ignore"] = "error",
-) -> SegmentationDataset:
+) -> PairDataset:
     """One part of Pascal VOC 2012.
 
     Args:
@@ -104,9 +104,7 @@ def voc(
     frames = [Frame(name, images[name], masks[name], name, part) for name in kept]
     table = LabelTable(CLASSES, unknown=unknown)
     info = DataInfo(NAME, CLASSES, PALETTE, notes=notes)
-    if any(frame.mask.suffix == ".mat" for frame in frames):
-        return SbdDataset(frames, table=table, info=info)
-    return PairDataset(frames, table=table, info=info)
+    return PairDataset(frames, table=table, info=info, read=read_png_or_sbd_mask)
 
 
 def _base(root: Path) -> Path:

@@ -5,7 +5,7 @@ Published code loses parameters here: VID's variances kept in a list, AttnFD's a
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Final, final
 
 import torch
 from torch import nn
@@ -13,6 +13,9 @@ from torch import nn
 from foglight.config.schema import OptimConfig
 from foglight.engine.schedule import cosine, poly, warmup
 from foglight.losses.base import AdversarialLoss, DistillationLoss, TeacherAdapted
+
+# Our own networks; torchvision and timm; segmentation_models.pytorch.
+BACKBONES: Final = ("module.backbone.", "module.inner.backbone.", "module.inner.encoder.")
 
 
 @final
@@ -44,8 +47,8 @@ def parameter_settings(
         ValueError: where a trainable parameter is in no group or in two.
     """
     trainable = {name: parameter for name, parameter in student.named_parameters() if parameter.requires_grad}
-    backbone = tuple(p for name, p in trainable.items() if name.startswith("module.backbone."))
-    rest = tuple(p for name, p in trainable.items() if not name.startswith("module.backbone."))
+    backbone = tuple(p for name, p in trainable.items() if name.startswith(BACKBONES))
+    rest = tuple(p for name, p in trainable.items() if not name.startswith(BACKBONES))
     groups = [
         ParameterSettings("student backbone", backbone),
         ParameterSettings("student", rest, head_multiple if backbone else 1.0),

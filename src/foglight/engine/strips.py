@@ -38,8 +38,7 @@ def predicted_strips(
     """
     device = next(network.parameters()).device
     shown = (image.shape[1], image.shape[2])
-    plain = not settings.flip and settings.scales == (1.0,)
-    if settings.sliding is not None and plain and shown == size:
+    if settings.sliding is not None and window_by_window(settings, shown, size):
         once = replace(settings, sliding=None)
 
         def seen(rows: slice, columns: slice) -> Tensor:
@@ -48,6 +47,11 @@ def predicted_strips(
         yield from averaged_strips(seen, shown, window=settings.sliding, overlap=settings.overlap)
     else:
         yield from enlarged_strips(predict(network, as_input(image, device), settings=settings).exp(), size)
+
+
+def window_by_window(settings: EvaluateSettings, shown: tuple[int, int], size: tuple[int, int]) -> bool:
+    """Whether every window can be taken by itself: no mirrored view or other scale, and shown at its own size."""
+    return settings.sliding is not None and not settings.flip and settings.scales == (1.0,) and shown == size
 
 
 def enlarged_strips(

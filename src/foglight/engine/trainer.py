@@ -5,8 +5,8 @@ it counts student updates and drives budget, schedule, logging, evaluation and c
 is seeded from (seed, step, micro-batch), so a resumed run equals an uninterrupted one bit for bit on the CPU.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, final
 
@@ -15,7 +15,6 @@ import torch
 from lightning.pytorch.utilities.types import STEP_OUTPUT
 from torch import Tensor
 
-from foglight.config.schema import EngineConfig, OptimConfig
 from foglight.engine.accumulate import is_update, scaled, update
 from foglight.engine.adversarial import discriminator_optimisers, update_discriminators
 from foglight.engine.averaging import AveragedWeights
@@ -25,62 +24,11 @@ from foglight.engine.interrupt import asked_to_stop
 from foglight.engine.lightning_trainer import lightning_trainer, quiet_lightning
 from foglight.engine.log import MetricsLog
 from foglight.engine.optimiser import build_optimiser, learning_rate_multiplier, set_learning_rate
-from foglight.engine.processes import Processes
+from foglight.engine.plan import Fitted, Plan, Score
 from foglight.engine.progress import Progress, Silent
 from foglight.engine.zero_terms import ZeroTerms
 from foglight.errors import CheckpointError, DataError
-from foglight.models.network import Network
 from foglight.types import Batch, derive_seed
-
-BatchSource = Callable[[int, int], Iterable[Batch]]
-ALONE = Processes()
-Score = Callable[[Network], Mapping[str, Any]]
-
-
-@final
-@dataclass(frozen=True)
-class Plan:
-    """Everything that a run needs beside its networks and losses.
-
-    Attributes:
-        folder: of the run.
-        batches: (first micro-batch, number of them) -> batches; a pure function.
-        total_steps: student updates.
-        optim: the student's optimiser.
-        engine: devices, precision and intervals.
-        seed: of the run.
-        fingerprint: of the configuration and the teacher; a checkpoint of another run is refused.
-        score: figures on the tune part, with `miou` among them; None never evaluates while training.
-        allow: refusals that are lifted.
-        processes: that train together; `batches` and `score` are this one's share.
-    """
-
-    folder: Path
-    batches: BatchSource
-    total_steps: int
-    optim: OptimConfig
-    engine: EngineConfig
-    seed: int
-    fingerprint: str
-    score: Score | None = None
-    allow: tuple[str, ...] = ()
-    processes: Processes = ALONE
-
-
-@final
-@dataclass(frozen=True)
-class Fitted:
-    """How a run ended.
-
-    Attributes:
-        step: student updates made.
-        state: of the student to keep: averaged where averaging is on, the best on tune where patience is set.
-        stopped_early: whether patience ran out.
-    """
-
-    step: int
-    state: Mapping[str, Tensor]
-    stopped_early: bool
 
 
 def fit(distiller: Distiller, plan: Plan, *, progress: Progress | None = None) -> Fitted:

@@ -66,5 +66,10 @@ class Deployed(nn.Module):
 
 
 def example(size: tuple[int, int], *, images: int = 2) -> Float[Tensor, "b 3 H W"]:
-    """An image to trace with; the same one every time."""
-    return torch.rand((images, 3, *size), generator=torch.Generator().manual_seed(0))
+    """An image to trace and compare with, the same one every time; brighter towards one corner.
+
+    Noise alone is the same everywhere on average, so that pooling over the wrong places would go unseen.
+    """
+    noise = torch.rand((images, 3, *size), generator=torch.Generator().manual_seed(0))
+    down, right = (torch.linspace(0.0, 1.0, side) for side in size)
+    return noise * down[:, None] * right

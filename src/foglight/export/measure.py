@@ -34,6 +34,7 @@ class Parity:
         agreement: share of pixels whose most likely class is the network's.
         miou: over the labelled images; None where no class occurs.
         latency: median seconds of one image.
+        images: on how many this was measured.
     """
 
     form: str
@@ -41,6 +42,7 @@ class Parity:
     agreement: float
     miou: float | None
     latency: float
+    images: int
 
     def to_dict(self) -> Mapping[str, Any]:
         """JSON-ready."""
@@ -72,7 +74,7 @@ def measure_forms(
     if reference is None:
         raise ValueError("expected at least one form to measure, got none")
     difference, same = dict.fromkeys(forms, 0.0), dict.fromkeys(forms, 0)
-    pixels = 0
+    pixels = images = 0
     metrics: dict[str, SegmentationMetrics] = {}
     image: Tensor | None = None
     for batch in batches:
@@ -82,7 +84,7 @@ def measure_forms(
             image, label = batch.image[index : index + 1], batch.label[index : index + 1]
             expected = forms[reference](image)
             at_label = resize(expected, label.shape[1:], align_corners=corners)
-            pixels += label.numel()
+            pixels, images = pixels + label.numel(), images + 1
             for name, run in forms.items():
                 found = expected if name == reference else run(image)
                 said = at_label if name == reference else resize(found, label.shape[1:], align_corners=corners)
@@ -97,7 +99,7 @@ def measure_forms(
         raise ValueError("expected at least one image to measure on, got none")
     seconds = _latencies(forms, image, timed)
     return [
-        Parity(name, difference[name], same[name] / pixels, metrics[name].compute().miou, seconds[name])
+        Parity(name, difference[name], same[name] / pixels, metrics[name].compute().miou, seconds[name], images)
         for name in forms
     ]
 

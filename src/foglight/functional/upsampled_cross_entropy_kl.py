@@ -10,8 +10,8 @@ default; s = softmax_c(U z_S / tau), t of the teacher likewise; N pixels that ar
 Source: the identities are exact; the terms are those of `cross_entropy` and, times tau^2, of `kd` with `grid: label`.
 Changed: nothing but the order of sums: a strip of rows is upsampled, and its values and its gradient are taken at once
 and summed up on the student's grid.
-Cost: two gradients of the student's size are kept, `upsampling.STRIP_BUDGET` bytes beside them. As two losses,
-`cross_entropy` and `kd`, each upsamples by itself in the same strips, for half as much time again.
+Cost: two gradients of the student's size are kept, four maps of one image at (h, W) and `upsampling.STRIP_BUDGET` bytes
+beside them. As two losses, `cross_entropy` and `kd`, each upsamples by itself, in the same strips.
 """
 
 from dataclasses import dataclass
@@ -23,11 +23,10 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from foglight.functional.masking import legal_label
-from foglight.functional.upsampling import strips
-from foglight.functional.weighted_kl import kl_and_slope
+from foglight.functional.upsampling import upsampling
 
-# Both networks' log-probabilities and probabilities, and the difference of either.
-MATRICES: Final = 5
+# Both networks' logits and log-probabilities; what follows is written over them.
+MATRICES: Final = 4
 
 
 def upsampled_cross_entropy_and_kl(
@@ -83,14 +82,14 @@ class _Target:
     align_corners: tuple[bool, bool]
 
     def weights(
-        self, where: slice, dtype: torch.dtype
-    ) -> tuple[Float[Tensor, "b 1 strip W"], Float[Tensor, "b 1 strip W"], Float[Tensor, ""]]:
+        self, image: int, where: slice, dtype: torch.dtype
+    ) -> tuple[Float[Tensor, "strip 1 W"], Float[Tensor, "strip 1 W"], Float[Tensor, ""]]:
         """What a pixel of these rows counts in CE and in KL, and the rows' part of CE's denominator."""
-        label, valid, taught = (each[:, None, where] for each in (self.label, self.valid, self.taught))
+        label, valid, taught = (each[image, where, None] for each in (self.label, self.valid, self.taught))
         mass = valid.to(dtype) if self.class_weights is None else self.class_weights.to(dtype)[label] * valid
         if self.pixel_weight is None:
             return mass, taught.to(dtype), mass.sum()
-        weight = self.pixel_weight[:, :, where].to(dtype)
+        weight = self.pixel_weight[image, 0, where, None].to(dtype)
         return mass * weight, taught * weight, mass.sum()
 
 
@@ -100,27 +99,35 @@ class _CrossEntropyAndKL(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, student: Tensor, teacher: Tensor, target: _Target) -> tuple[Tensor, Tensor]:
         values, mass = student.new_zeros(2), student.new_zeros(())
-        slopes = torch.zeros_like(student), torch.zeros_like(student)
-        tau, size = target.temperature, (target.label.shape[1], target.label.shape[2])
-        cuts = (
-            strips(logits, size, align_corners=corners, matrices=MATRICES)
+        slopes = torch.empty_like(student), torch.empty_like(student)
+        size = (target.label.shape[1], target.label.shape[2])
+        ours, theirs = (
+            upsampling(logits, size, align_corners=corners, matrices=MATRICES)
             for logits, corners in zip((student, teacher), target.align_corners, strict=True)
         )
-        for strip, teacher_strip in zip(*cuts, strict=True):
-            counted, taught, part = target.weights(strip.where, student.dtype)
-            ours, theirs = strip.upsample(student), teacher_strip.upsample(teacher)
-            log_probability = torch.log_softmax(ours, dim=1)
-            tempered = log_probability if tau == 1 else torch.log_softmax(ours.div_(tau), dim=1)
-            kl, kl_slope = kl_and_slope(tempered, torch.log_softmax(theirs.div_(tau), dim=1), taught, dim=1)
-            strip.add_transposed(kl_slope, slopes[1])
-            cross_entropy, slope = _cross_entropy(log_probability, target.label[:, None, strip.where], counted)
-            strip.add_transposed(slope, slopes[0])
-            mass += part
-            values += torch.stack([cross_entropy, kl])
+        for image in range(len(student)):
+            wide, teacher_wide = ours.widened(student[image]), theirs.widened(teacher[image])
+            totals = torch.zeros_like(wide), torch.zeros_like(wide)
+            for strip, teacher_strip in zip(ours.strips, theirs.strips, strict=True):
+                counted, taught, part = target.weights(image, strip.where, student.dtype)
+                found, strip_slopes = _both(
+                    strip.upsample(wide),
+                    teacher_strip.upsample(teacher_wide),
+                    target.label[image, strip.where, None],
+                    counted,
+                    taught,
+                    temperature=target.temperature,
+                )
+                for slope, total in zip(strip_slopes, totals, strict=True):
+                    strip.add_transposed(slope, total)
+                mass += part
+                values += found
+            for slope, total in zip(slopes, totals, strict=True):
+                slope[image] = ours.narrowed(total)
         # Of no pixel, or of pixels whose classes weigh nothing, the sum is zero whatever it is divided by.
         denominators = torch.where(mass > 0, mass, 1.0), target.taught.sum().clamp(min=1)
         slopes[0].div_(denominators[0])
-        slopes[1].div_(denominators[1] * tau)
+        slopes[1].div_(denominators[1] * target.temperature)
         ctx.save_for_backward(*slopes)
         return values[0] / denominators[0], values[1] / denominators[1]
 
@@ -133,11 +140,27 @@ class _CrossEntropyAndKL(torch.autograd.Function):
         return grad_outputs[0] * cross_entropy_slope + grad_outputs[1] * kl_slope, None, None
 
 
-def _cross_entropy(
-    log_probability: Float[Tensor, "b k strip W"],
-    label: Int[Tensor, "b 1 strip W"],
-    weight: Float[Tensor, "b 1 strip W"],
-) -> tuple[Float[Tensor, ""], Float[Tensor, "b k strip W"]]:
-    """The weighted sum over a strip, and its slope on the logits; the log-probabilities are overwritten."""
-    value = -(log_probability.gather(1, label) * weight).sum()
-    return value, log_probability.exp_().mul_(weight).scatter_add_(1, label, -weight)
+def _both(
+    student: Float[Tensor, "strip k W"],
+    teacher: Float[Tensor, "strip k W"],
+    label: Int[Tensor, "strip 1 W"],
+    counted: Float[Tensor, "strip 1 W"],
+    taught: Float[Tensor, "strip 1 W"],
+    *,
+    temperature: float,
+) -> tuple[Float[Tensor, "2"], tuple[Float[Tensor, "strip k W"], Float[Tensor, "strip k W"]]]:
+    """The weighted sums over a strip, and their slopes on the logits, which are overwritten; that of KL times tau."""
+    log_probability = torch.log_softmax(student, dim=1)
+    cross_entropy = -(log_probability.gather(1, label) * counted).sum()
+    if temperature == 1:
+        log_student, log_teacher = log_probability, torch.log_softmax(teacher, dim=1)
+    else:
+        log_student, log_teacher = (torch.log_softmax(each.div_(temperature), dim=1) for each in (student, teacher))
+    entries = torch.sub(log_teacher, log_student, out=student)
+    teacher_mass = log_teacher.exp_().mul_(taught)
+    divergence = entries.mul_(teacher_mass).sum()
+    probability = log_probability.exp_()
+    tempered = probability if temperature == 1 else log_student.exp_()
+    kl_slope = torch.mul(tempered, taught, out=teacher).sub_(teacher_mass)
+    slope = probability.mul_(counted).scatter_add_(1, label, -counted)
+    return torch.stack([cross_entropy, divergence]), (slope, kl_slope)

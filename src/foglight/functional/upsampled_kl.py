@@ -8,7 +8,8 @@ transpose, see `upsampling`; t of the teacher likewise; w a weight without gradi
 Source: the sum is that of `weighted_kl` on resized logits; the identity is exact.
 Changed: nothing but the order of sums: a strip of rows is upsampled, and its entries and its gradient are taken at once
 and summed up on the student's grid.
-Cost: one gradient of the student's size is kept, `upsampling.STRIP_BUDGET` bytes beside it.
+Cost: one gradient of the student's size is kept, three maps of one image at (h, W) and `upsampling.STRIP_BUDGET` bytes
+beside it.
 """
 
 from typing import Any, Final
@@ -19,7 +20,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from foglight.functional.resize import resize
-from foglight.functional.upsampling import strips
+from foglight.functional.upsampling import upsampling
 from foglight.functional.weighted_kl import class_kl_sum, strip_kl
 
 # Both networks' logits and log-probabilities, and the difference.
@@ -72,23 +73,27 @@ class _UpsampledKLSum(torch.autograd.Function):
         valid: Tensor | None,
         temperature: float,
     ) -> Tensor:
-        total, gradient = student.new_zeros(()), torch.zeros_like(student)
-        laid = None if weight is None else weight.expand(*student.shape[:2], *size)
-        cuts = (
-            strips(logits, size, align_corners=corners, matrices=MATRICES)
+        total, gradient = student.new_zeros(()), torch.empty_like(student)
+        laid = None if weight is None else weight.expand(*student.shape[:2], *size).transpose(1, 2)
+        ours, theirs = (
+            upsampling(logits, size, align_corners=corners, matrices=MATRICES)
             for logits, corners in zip((student, teacher), align_corners, strict=True)
         )
-        for strip, teacher_strip in zip(*cuts, strict=True):
-            value, slope = strip_kl(
-                strip.upsample(student),
-                teacher_strip.upsample(teacher),
-                None if laid is None else laid[:, :, strip.where],
-                None if valid is None else valid[:, None, strip.where],
-                temperature=temperature,
-                dim=1,
-            )
-            strip.add_transposed(slope, gradient)
-            total += value
+        for image in range(len(student)):
+            wide, teacher_wide = ours.widened(student[image]), theirs.widened(teacher[image])
+            slopes = torch.zeros_like(wide)
+            for strip, teacher_strip in zip(ours.strips, theirs.strips, strict=True):
+                value, slope = strip_kl(
+                    strip.upsample(wide),
+                    teacher_strip.upsample(teacher_wide),
+                    None if laid is None else laid[image, strip.where],
+                    None if valid is None else valid[image, strip.where, None],
+                    temperature=temperature,
+                    dim=1,
+                )
+                strip.add_transposed(slope, slopes)
+                total += value
+            gradient[image] = ours.narrowed(slopes)
         ctx.save_for_backward(gradient)
         return total
 

@@ -1,4 +1,4 @@
-"""Sums of weighted Kullback-Leibler entries whose gradient is made with the value, so that no map of entries is held.
+"""Sums of weighted Kullback-Leibler entries, strip by strip, so that no map of entries is held.
 
 L = sum over valid i of sum_c w[c, i] t[c, i] (log t[c, i] - log s[c, i])
 dL/dz = (s * sum(w t) - w t) / tau, the inner sum over the axis of the softmax
@@ -6,13 +6,12 @@ dL/dz = (s * sum(w t) - w t) / tau, the inner sum over the axis of the softmax
 Symbols: z the student's values (b k *grid), s and t softmax of either network's values / tau, over the classes of a
 position or over the positions of a channel; w a weight without gradient that broadcasts to z.
 Source: the entries are those of `kl`; the gradient is that of any sum of weighted cross-entropies with a softmax.
-Changed: nothing but the order of work. Distributions are taken in strips, and both softmaxes, the entries and the
-gradient of a strip are done while it is in the cache. Without a weight the code is the same, so that a weight of one
-changes no bit.
-Cost: one map of the size of z is kept, one more while the gradient is handed on; `upsampling.STRIP_BUDGET` bytes.
+Changed: nothing but the order of work. Distributions are taken in strips, which stay in the cache, and are made again
+for the gradient from their normalisers. Without a weight the code is the same, so that a weight of one changes no bit.
+Cost: the gradient itself, two numbers per distribution and `upsampling.STRIP_BUDGET` bytes.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from itertools import repeat
 from typing import Any, Final
 
@@ -79,25 +78,6 @@ def space_kl_sum(
     return total
 
 
-def kl_and_slope(
-    log_student: Float[Tensor, "*shape"],
-    log_teacher: Float[Tensor, "*shape"],
-    weight: Float[Tensor, "..."] | None,
-    *,
-    dim: int,
-) -> tuple[Float[Tensor, ""], Float[Tensor, "*shape"]]:
-    """The sum of weighted entries, and its slope on what the student's softmax over `dim` has read.
-
-    The teacher's log-probabilities are overwritten.
-    """
-    entries = log_teacher - log_student
-    mass = log_teacher.exp_()
-    if weight is not None:
-        mass *= weight
-    value = entries.mul_(mass).sum()
-    return value, torch.exp(log_student, out=entries).mul_(mass.sum(dim, keepdim=True)).sub_(mass)
-
-
 def strip_kl(
     student: Float[Tensor, "*shape"],
     teacher: Float[Tensor, "*shape"],
@@ -107,20 +87,17 @@ def strip_kl(
     temperature: float,
     dim: int,
 ) -> tuple[Float[Tensor, ""], Float[Tensor, "*shape"]]:
-    """The same from values before the softmax, the slope on these; what is not valid reaches neither."""
-    if temperature != 1:
-        student, teacher = student / temperature, teacher / temperature
-    if valid is not None:
-        # Over classes equal logits diverge by nothing; over space the others share the probability.
-        filler = 0.0 if dim == 1 else EXCLUDED * torch.finfo(student.dtype).min
-        student, teacher = torch.where(valid, student, filler), torch.where(valid, teacher, filler)
-    value, slope = kl_and_slope(student.log_softmax(dim), teacher.log_softmax(dim), weight, dim=dim)
-    if valid is not None:
-        slope = torch.where(valid, slope, 0.0)
+    """The weighted sum over a strip and its slope on the student's values; what is not valid reaches neither."""
+    ours, theirs = (_tempered(each, valid, temperature, dim) for each in (student, teacher))
+    log_student = ours.log_softmax(dim)
+    value, mass = _sum_and_mass(log_student, theirs.log_softmax(dim), weight)
+    slope = _slope(log_student.exp_(), mass, valid, dim)
     return value, slope if temperature == 1 else slope.div_(temperature)
 
 
 class _KLSum(torch.autograd.Function):
+    """The backward pass makes both distributions again: no map but the gradient is ever held."""
+
     @staticmethod
     def forward(
         ctx: Any,
@@ -131,23 +108,14 @@ class _KLSum(torch.autograd.Function):
         temperature: float,
         dim: int,
     ) -> Tensor:
-        total, gradient = student.new_zeros(()), torch.empty(student.shape, dtype=student.dtype, device=student.device)
-        ours, theirs, slopes = (each.reshape(*student.shape[:2], -1) for each in (student, teacher, gradient))
-        # Strips lie across the distributions, each of which is whole.
-        across, numbers = 3 - dim, len(student) * ours.shape[dim]
-        strip = rows_within_budget(
-            numbers, bytes_per_number=student.element_size(), matrices=MATRICES, budget=STRIP_BUDGET
-        )
-        inside = None if valid is None else valid.unsqueeze(1)
-        for our, their, slope, *laid in zip(
-            *(each.split(strip, across) for each in (ours, theirs, slopes)),
-            *(_parts(each, student, strip, across) for each in (weight, inside)),
-            strict=False,
-        ):
-            value, found = strip_kl(our, their, *laid, temperature=temperature, dim=dim)
-            slope.copy_(found)
-            total += value
-        ctx.save_for_backward(gradient)
+        ctx.save_for_backward(student, teacher, weight, valid)
+        ctx.temperature, ctx.dim, ctx.normalisers = temperature, dim, []
+        total = student.new_zeros(())
+        for our, their, laid, inside in _strips(student, teacher, weight, valid, dim):
+            ours, theirs = (_tempered(each, inside, temperature, dim) for each in (our, their))
+            log_student, log_teacher = ours.log_softmax(dim), theirs.log_softmax(dim)
+            ctx.normalisers.append((_normaliser(ours, log_student, dim), _normaliser(theirs, log_teacher, dim)))
+            total += _sum_and_mass(log_student, log_teacher, laid)[0]
         return total
 
     @staticmethod
@@ -155,14 +123,83 @@ class _KLSum(torch.autograd.Function):
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any, *grad_outputs: Any
     ) -> tuple[Tensor, None, None, None, None, None]:
-        (gradient,) = ctx.saved_tensors
-        return gradient * grad_outputs[0], None, None, None, None, None
+        student, teacher, weight, valid = ctx.saved_tensors
+        dim, given = ctx.dim, grad_outputs[0] / ctx.temperature
+        gradient = torch.empty(student.shape, dtype=student.dtype, device=student.device)
+        strips = _strips(student, teacher, weight, valid, dim, gradient)
+        for (our, their, laid, inside, slope), normalisers in zip(strips, ctx.normalisers, strict=True):
+            probability, mass = (
+                (_tempered(each, inside, ctx.temperature, dim) - normaliser).exp_()
+                for each, normaliser in zip((our, their), normalisers, strict=True)
+            )
+            if laid is not None:
+                mass *= laid
+            torch.mul(_slope(probability, mass, inside, dim), given, out=slope)
+        return gradient, None, None, None, None, None
 
 
-def _parts(
-    values: Float[Tensor, "..."] | Bool[Tensor, "..."] | None, like: Float[Tensor, "b c *grid"], strip: int, axis: int
-) -> Iterable[Tensor | None]:
-    """The strips of what broadcasts to a map, endlessly None where there is nothing."""
-    if values is None:
-        return repeat(None)
-    return values.expand_as(like).reshape(*like.shape[:2], -1).split(strip, axis)
+def _tempered(
+    values: Float[Tensor, "*shape"], valid: Bool[Tensor, "..."] | None, temperature: float, dim: int
+) -> Float[Tensor, "*shape"]:
+    """What the softmax reads."""
+    if temperature != 1:
+        values = values / temperature
+    if valid is None:
+        return values
+    # Over classes equal logits diverge by nothing; over space the others share the probability.
+    return torch.where(valid, values, 0.0 if dim == 1 else EXCLUDED * torch.finfo(values.dtype).min)
+
+
+def _normaliser(values: Float[Tensor, "*shape"], log_probability: Float[Tensor, "*shape"], dim: int) -> Tensor:
+    """The log of the sum of exponentials, from the most probable entry, where the difference is exact."""
+    return values.amax(dim, keepdim=True) - log_probability.amax(dim, keepdim=True)
+
+
+def _sum_and_mass(
+    log_student: Float[Tensor, "*shape"], log_teacher: Float[Tensor, "*shape"], weight: Float[Tensor, "..."] | None
+) -> tuple[Float[Tensor, ""], Float[Tensor, "*shape"]]:
+    """The sum of weighted entries, and w t, which is written over the teacher's log-probabilities."""
+    entries = log_teacher - log_student
+    mass = log_teacher.exp_()
+    if weight is not None:
+        mass *= weight
+    return entries.mul_(mass).sum(), mass
+
+
+def _slope(
+    probability: Float[Tensor, "*shape"],
+    mass: Float[Tensor, "*shape"],
+    valid: Bool[Tensor, "..."] | None,
+    dim: int,
+) -> Float[Tensor, "*shape"]:
+    """Of a sum of weighted entries: s * sum(w t) - w t, written over s."""
+    slope = probability.mul_(mass.sum(dim, keepdim=True)).sub_(mass)
+    return slope if valid is None else torch.where(valid, slope, 0.0)
+
+
+def _strips(
+    student: Float[Tensor, "b c *grid"],
+    teacher: Float[Tensor, "b c *grid"],
+    weight: Float[Tensor, "..."] | None,
+    valid: Bool[Tensor, "b *grid"] | None,
+    dim: int,
+    *others: Float[Tensor, "b c *grid"],
+) -> Iterator[tuple[Any, ...]]:
+    """Strips of both, of the weight and of what is valid (endlessly None where there is nothing), and of other maps.
+
+    They lie across the distributions, each of which is whole.
+    """
+    across, flat = 3 - dim, (*student.shape[:2], -1)
+    maps = [each.reshape(flat) for each in (student, teacher, *others)]
+    strip = rows_within_budget(
+        len(student) * maps[0].shape[dim],
+        bytes_per_number=student.element_size(),
+        matrices=MATRICES,
+        budget=STRIP_BUDGET,
+    )
+    laid = [
+        repeat(None) if each is None else each.expand_as(student).reshape(flat).split(strip, across)
+        for each in (weight, None if valid is None else valid.unsqueeze(1))
+    ]
+    ours, theirs, *rest = (each.split(strip, across) for each in maps)
+    return zip(ours, theirs, *laid, *rest, strict=False)

@@ -139,6 +139,7 @@ def with_class_map(network: Network, class_map: ClassMap) -> Network:
         builder=None,
         weights_source=f"{network.weights_source}; {class_map.coverage()}",
         class_names=class_map.data_names,
+        extra_kinds=network.extra_kinds,
     )
 
 

@@ -1,9 +1,12 @@
 """What a network does with the extra channels of a batch: one of colour images ignores them, the others insist."""
 
+from collections.abc import Sequence
+
 from jaxtyping import Float
 from torch import Tensor
 
 from foglight.errors import ConfigurationError
+from foglight.types import ChannelKind
 
 
 def wanted_extra(
@@ -32,6 +35,24 @@ def required_extra(extra: Float[Tensor, "b x H W"] | None, channels: int, *, nam
             "data.options.extra=DIR), or set extra_channels in the network's options to what the data has",
         )
     return extra
+
+
+def require_known_kinds(learned: Sequence[ChannelKind], given: Sequence[ChannelKind], *, name: str) -> None:
+    """Refuse extra channels that measure something else than those that a network learned from.
+
+    Args:
+        learned: what these measure; empty where nobody knows.
+        given: of the data; empty where nobody knows.
+        name: of the network.
+
+    Raises:
+        ConfigurationError: if both are known and differ.
+    """
+    if learned and given and tuple(learned) != tuple(given):
+        raise ConfigurationError(
+            f"{name} learned from {', '.join(learned)} beside the image, the data gives {', '.join(given)}",
+            remedy="set data.options.extra to what it learned from",
+        )
 
 
 def require_count(channels: int) -> None:

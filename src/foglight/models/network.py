@@ -24,7 +24,7 @@ from foglight.models.padding import Padding
 from foglight.models.segmentation_module import SegmentationModule
 from foglight.models.sigma_plan import plan
 from foglight.models.taps import at_least_float32, find_position, inserted, legal_taps, recorded
-from foglight.types import DropoutInfo, ModelInfo, ModelOutput, SigmaRequest
+from foglight.types import ChannelKind, DropoutInfo, ModelInfo, ModelOutput, SigmaRequest
 
 Colour = tuple[float, float, float]
 IMAGENET: Final[tuple[Colour, Colour]] = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -63,6 +63,7 @@ class Network(nn.Module):
         builder: how to build it again; None for an architecture that only the caller can build.
         weights_source: where the weights come from, for reports.
         class_names: by class, where the weights know them; empty elsewhere.
+        extra_kinds: what the extra channels that the weights have learned from measure; empty where that is not known.
     """
 
     mean: Tensor
@@ -79,6 +80,7 @@ class Network(nn.Module):
         builder: BuilderRecord | None,
         weights_source: str = FROM_SCRATCH,
         class_names: tuple[str, ...] = (),
+        extra_kinds: tuple[ChannelKind, ...] = (),
     ) -> None:
         super().__init__()
         self.module = module
@@ -88,6 +90,7 @@ class Network(nn.Module):
         self.builder = builder
         self.weights_source = weights_source
         self.class_names = class_names
+        self.extra_kinds = extra_kinds
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
         self._path: DropoutPath | None = None

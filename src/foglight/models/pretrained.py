@@ -37,7 +37,8 @@ def backbone_of(module: SegmentationModule) -> Backbone:
         if isinstance(child, Backbone):
             return child
     raise ConfigurationError(
-        f"{type(module).__name__} has no backbone with pretrained weights", remedy="set pretrained: false"
+        f"{type(module).__name__} has no backbone with pretrained weights",
+        remedy="set pretrained: false (`--from-scratch`)",
     )
 
 

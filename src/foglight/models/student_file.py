@@ -95,6 +95,7 @@ def load_student(path: str | Path, *, module: nn.Module | None = None) -> Networ
         builder=None if builder is None else BuilderRecord(builder["name"], builder["options"], num_classes),
         weights_source=description["weights"],
         class_names=tuple(description["class_names"] or ()),
+        extra_kinds=tuple(description.get("extra_kinds") or ()),
     )
     return network.eval()
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from foglight.data.image_list import ListedImage
@@ -11,10 +12,10 @@ from foglight.data.image_modes import mode_notes
 from foglight.data.images import read_image
 from foglight.data.soft_labels import MOST_CLASSES, write_soft_labels
 from foglight.engine.progress import Progress, Silent
-from foglight.engine.uncertainty import require_dropout
+from foglight.engine.uncertainty import Uncertainty, require_dropout
 from foglight.errors import ConfigurationError, UserError
 from foglight.models.network import Network
-from foglight.prediction.image import image_uncertainty, predicted, shown
+from foglight.prediction.image import predicted, shown, uncertainty_strips
 from foglight.prediction.request import LARGE_WINDOW, PredictionRequest, PredictionSummary, UncertaintyRequest
 from foglight.report.mask_images import mark_of, mask_image, overlay_image, write_picture
 from foglight.report.predicted_files import OVERLAY, SOFT, require_harmless
@@ -111,8 +112,12 @@ def _write(network: Network, image: Tensor, base: Path, request: PredictionReque
         write_picture(base.with_name(f"{base.name}{OVERLAY}"), overlay)
     maps = request.uncertainty
     if maps is not None:
-        found = image_uncertainty(network, image, request.settings, input_size=request.input_size, passes=maps.passes)
-        every = maps_of(maps.kinds, found, mask)
+        strips = uncertainty_strips(network, image, request.settings, input_size=request.input_size, passes=maps.passes)
+        every: dict[Uncertainty, Tensor] = {kind: torch.empty(mask.shape) for kind in maps.kinds}
+        for top, strip in strips:
+            rows = slice(top, top + strip.entropy.shape[2])
+            for kind, values in maps_of(maps.kinds, strip, mask[rows]).items():
+                every[kind][rows] = values
         write_maps(every, base.parent, base.name, num_classes=network.num_classes, raw=maps.raw)
     write_picture(base.with_name(f"{base.name}.png"), mask_image(mask, request.palette), mark=mark)
 

@@ -147,4 +147,6 @@ class FitNet(PixelLoss):
             values = values.flatten(1)
         valid = taught_positions(values, batch, mask_ignored=self.mask_ignored)
         denominator = valid.sum().clamp(min=1).to(values.dtype)
-        return {"fitnet": PixelMap(values, valid, denominator, "none", channels_are_classes=False)}
+        return {
+            "fitnet": PixelMap(values, valid, denominator, "none", channels_are_classes=False, masked=self.mask_ignored)
+        }

@@ -91,4 +91,6 @@ class LAD(PixelLoss):
         if self.axis != "channel":
             values = values.reshape(*values.shape[:2])
         denominator = (valid.sum() * values.shape[1]).clamp(min=1).to(values.dtype)
-        return {"lad": PixelMap(values, valid, denominator, "none", channels_are_classes=False)}
+        return {
+            "lad": PixelMap(values, valid, denominator, "none", channels_are_classes=False, masked=self.mask_ignored)
+        }

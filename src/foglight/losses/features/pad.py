@@ -128,7 +128,9 @@ class PAD(PixelLoss):
         denominator = (valid.sum().clamp(min=1) * values.shape[1]).to(values.dtype)
         if self.reduction == "sum":
             denominator = denominator / len(values)
-        return {"pad": PixelMap(values, valid, denominator, "none", channels_are_classes=False)}
+        return {
+            "pad": PixelMap(values, valid, denominator, "none", channels_are_classes=False, masked=self.mask_ignored)
+        }
 
     def _log_variance(self, ours: Float[Tensor, "b c *grid"]) -> Float[Tensor, "b v *out"]:
         seen = ours.detach() if self.detach_variance_input else ours

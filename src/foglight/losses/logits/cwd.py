@@ -8,7 +8,7 @@ Source: Shu et al. 2021, "Channel-wise knowledge distillation for dense predicti
 Variants behind options: a softmax over channels at every position (`norm: spatial`, its published name), channel means
 compared by squared error, no normalisation; `normaliser: student` divides by the channels before projection (CIRKD).
 Changed: log-softmax, published code gives infinities at a logit gap of about 150; `mask_ignored`.
-Cost: two maps of the size of x (three with `divergence: mse`); a 1x1 connector without bias where channels differ.
+Cost: a map of the size of x (three with `divergence: mse`); a 1x1 connector without bias where channels differ.
 """
 
 from typing import ClassVar, Literal, final
@@ -86,7 +86,7 @@ class CWD(PixelLoss):
         implementation="winycg/CIRKD losses/cwd.py @ dab64db; irfanICMLL/TorchDistiller "
         "SemSeg-distill/utils/criterion.py::CriterionCWD @ 78bac7c; open-mmlab/mmrazor models/losses/cwd.py @ 90c7af1",
         deviations="log-softmax; divides by the projected channels, CIRKD's own behind normaliser='student'",
-        cost="two maps of the size of x (three with mse); a 1x1 connector where channels differ",
+        cost="a map of the size of x (three with mse); a 1x1 connector where channels differ",
         tier="recommended",
         masks_ignored=False,
     )

@@ -7,7 +7,7 @@ Source: Hinton, Vinyals & Dean 2015, eq. 2; per pixel as in CIRKD `losses/kd.py:
 Published reductions behind options: the mean over elements without tau^2 (IFVD, TorchDistiller), the sum over positions
 per image (torchdistill), soft cross-entropy summed over the batch per position (SKD).
 Changed: log-softmax throughout; the teacher's logits are resized where the grids differ; `mask_ignored`; `proper`.
-Cost: the gradient, on the student's grid (twice while it is handed on), and a strip of logits; no parameter. With
+Cost: the gradient, on the student's grid (upsampled: twice, while it is handed on), and a strip of logits. With
 `proper` or soft cross-entropy three maps of the logits' size.
 """
 
@@ -64,7 +64,7 @@ class KD(PixelLoss):
         implementation="winycg/CIRKD losses/kd.py::CriterionKD @ dab64db; the reductions of YukangWang/IFVD @ 950a7a5, "
         "irfanICMLL/structure_knowledge_distillation @ ce208e1 and yoshitomo-matsubara/torchdistill @ 3e4373c",
         deviations="log-softmax; the teacher's logits are resized where the grids differ; mask_ignored and proper",
-        cost="two maps of the student's logits' size; with proper or soft cross-entropy three on the chosen grid",
+        cost="a map of the student's logits' size, two if upsampled; three with proper or soft cross-entropy",
         tier="recommended",
         masks_ignored=False,
     )
