@@ -44,6 +44,8 @@ TEACHER_STEPS: Final = 200
 STUDENT_STEPS: Final = 100
 RANDOM_STEPS: Final = 20
 AGREEMENT: Final = 0.999
+# Of fogtown.
+CLASSES: Final = 12
 HERE: Final = Path(__file__).parent
 DATA: Final = DataConfig(
     name="fogtown",
@@ -86,14 +88,23 @@ class HandWritten(nn.Module):
 # Small ones of transformers, as configurations: a folder of one stands for the network without weights.
 CONFIGURED: Final[Mapping[str, transformers.PreTrainedConfig]] = {
     "mask2former, small": transformers.Mask2FormerConfig(
-        backbone_config=transformers.SwinConfig(**_SWIN, **_STAGES), num_queries=16, **_MASKS, **_DECODER
+        backbone_config=transformers.SwinConfig(**_SWIN, **_STAGES),
+        num_queries=16,
+        num_labels=CLASSES,
+        **_MASKS,
+        **_DECODER,
     ),
     "eomt, small": transformers.EomtConfig(
-        **{**_VIT, "num_hidden_layers": 5}, num_blocks=1, num_queries=16, num_upscale_blocks=1, num_register_tokens=2
+        **{**_VIT, "num_hidden_layers": 5},
+        num_blocks=1,
+        num_queries=16,
+        num_upscale_blocks=1,
+        num_register_tokens=2,
+        num_labels=CLASSES,
     ),
     "dinov3, small": transformers.DINOv3ViTConfig(**_VIT, intermediate_size=96, num_register_tokens=4),
     "upernet on convnext, small": transformers.UperNetConfig(
-        backbone_config=transformers.ConvNextConfig(**_CONVNEXT, **_STAGES), hidden_size=48
+        backbone_config=transformers.ConvNextConfig(**_CONVNEXT, **_STAGES), hidden_size=48, num_labels=CLASSES
     ),
 }
 
@@ -134,7 +145,7 @@ LITE_S: Final = Named("lite_s")
 PAIRS: Final = (
     Pair(B0, LITE_S, "kd", trained=True),
     Pair(UNET, MOBILENET, "cwd", trained=True),
-    Pair(LRASPP, OWN, "kd", trained=True),
+    Pair(Named("torchvision:deeplabv3_resnet50"), OWN, "kd", trained=True),
     Pair(Named("timm:resnet18"), Named(LRASPP.name, {"insert_dropout": 0.1}), "fotf", trained=True),
     Pair(Named("lite_m"), Named("hf:segformer-b0", {"hidden_sizes": [16, 32, 64, 96]}), "fog", trained=True),
     Pair(OWN, UNET, "kd", trained=True),
@@ -145,7 +156,7 @@ PAIRS: Final = (
     Pair(Named("hf:dinov2-small"), MOBILENET, "at"),
     Pair(Named("smp:DeepLabV3Plus:resnet34"), Named("smp:FPN:mobilenet_v2"), "ickd"),
     Pair(Named("smp:Segformer:mit_b0"), LITE_S, "sp"),
-    Pair(Named("torchvision:deeplabv3_resnet50"), LRASPP, "kd"),
+    Pair(LRASPP, UNET, "kd"),
     Pair(Named("torchvision:fcn_resnet50"), Named("deeplabv3_r18"), "fitnet"),
     Pair(Named("timm:vit_tiny_patch16_224"), Named("pspnet_r18"), "cwd"),
     Pair(Named("timm:convnext_atto"), Named("hf:mobilevit-small"), "kd"),
