@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from itertools import chain
 
 import torch
 
@@ -10,6 +11,7 @@ from foglight.engine.accumulate import is_update, scaled, update
 from foglight.engine.budget import TIMED_STEPS, WARM_UP_STEPS, seconds_per_step
 from foglight.engine.distiller import Distiller
 from foglight.engine.optimiser import build_optimiser
+from foglight.engine.teacher_stage import look_at_adaptations
 from foglight.types import Batch
 
 # Number of micro-batches -> batches from the beginning of the stream.
@@ -17,10 +19,13 @@ Batches = Callable[[int], Iterable[Batch]]
 
 
 def trial_step(distiller: Distiller, batches: Iterable[Batch], config: RunConfig) -> Callable[[], None]:
-    """One full update per call: data, both forwards, losses, backward and optimiser."""
+    """One full update per call: data, both forwards, losses, backward and optimiser; takes the first batch at once."""
     groups = list(distiller.optimiser_groups(head_multiple=config.optim.head_lr_multiple))
     optimiser = build_optimiser(groups, config.optim)
     iterator = iter(batches)
+    first = next(iterator)
+    look_at_adaptations(distiller, replace(first, seed=config.seed))
+    iterator = chain([first], iterator)
     accumulate = config.optim.accumulate
     half = config.engine.precision == "bf16"
 

@@ -12,11 +12,10 @@ from torch import Tensor
 
 from foglight.config.schema import Schedule
 from foglight.engine.distiller import Distiller
-from foglight.engine.teacher_stage import adaptation_loss
+from foglight.engine.teacher_stage import look_at_adaptations
 from foglight.engine.terms import Terms, Weight, not_finite
 from foglight.engine.untouched import untouched
 from foglight.errors import RefusedError
-from foglight.losses.base import TeacherAdapted
 from foglight.types import Batch, ModelOutput, derive_seed
 
 # Just after the start no schedule silences a loss: warm-ups have begun, `until` and `decay` are not over.
@@ -144,7 +143,7 @@ def check_terms(distiller: Distiller, batch: Batch, allow: tuple[str, ...]) -> l
     with untouched(distiller):
         torch.manual_seed(derive_seed(batch.seed, "preflight"))
         distiller.train()
-        _look_at_adaptations(distiller, batch)
+        look_at_adaptations(distiller, batch)
         batch = replace(batch, step=0, progress=AT_THE_START)
         student, teacher = distiller.outputs(batch)
         terms = _each_term(distiller.terms, student, teacher, batch)
@@ -177,14 +176,6 @@ def _each_term(
 
 def _largest(weight: Weight) -> float:
     return weight.value if isinstance(weight, Schedule) else float(weight)
-
-
-@torch.no_grad()
-def _look_at_adaptations(distiller: Distiller, batch: Batch) -> None:
-    """One batch of every stage on the teacher, so that a loss that wants one has seen the teacher."""
-    for loss in distiller.terms.modules():
-        if isinstance(loss, TeacherAdapted) and loss.adapt_steps > 0 and distiller.teacher is not None:
-            adaptation_loss(loss, distiller.teacher, batch, taps=loss.requires.teacher_taps)
 
 
 def _gradient_norm(term: Tensor, distiller: Distiller) -> float:

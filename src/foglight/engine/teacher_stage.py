@@ -65,6 +65,14 @@ def adaptation_loss(loss: TeacherAdapted, teacher: Network | Ensemble, batch: Ba
     return loss.adapt_loss(output.promote(), batch)
 
 
+@torch.no_grad()
+def look_at_adaptations(distiller: Distiller, batch: Batch) -> None:
+    """One batch of every stage on the teacher, so that a loss that wants one has seen the teacher."""
+    for loss in distiller.terms.modules():
+        if isinstance(loss, TeacherAdapted) and loss.adapt_steps > 0 and distiller.teacher is not None:
+            adaptation_loss(loss, distiller.teacher, batch, taps=loss.requires.teacher_taps)
+
+
 def stored_adaptation(path: Path, loss: TeacherAdapted) -> bool:
     """Load and freeze an adaptation stored by (teacher, loss, data); whether there was one."""
     if not path.exists():
