@@ -19,7 +19,7 @@ from torch import Tensor
 from foglight.functional.resize import resize
 from foglight.functional.row_budget import rows_within_budget
 
-# Bytes of all maps of a strip's size that are alive at once: about a core's cache, where the pass is fastest.
+# Bytes of all maps of a strip's size that are alive at once: about a core's cache.
 STRIP_BUDGET: Final = 4 * 2**20
 
 
