@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -11,7 +12,8 @@ from foglight.calibration import write_calibration
 from foglight.config.load import read_config
 from foglight.config.schema import ModelConfig
 from foglight.engine.calibrate import Temperature
-from foglight.errors import CheckpointError, ConfigurationError
+from foglight.engine.progress import Progress
+from foglight.errors import CheckpointError, ConfigurationError, DataError
 from foglight.export.deployed import Deployed, example
 from foglight.export.fake_quantised import Range, fake_quantised, rounded_activation, rounded_weight
 from foglight.export.onnx_file import export_onnx, onnx_runner
@@ -42,8 +44,9 @@ def test_the_file_says_what_the_student_says(kind: Kind, trained: Path, tmp_path
     assert exported.latency > 0
     assert report.dynamic
     written = json.loads(path.with_name(f"{path.name}.export.json").read_text())
-    beside = ["onnx"] if kind == "int8" else []
+    beside = [form for form in ("onnx", "int8") if form != kind]
     assert [one["form"] for one in written["parities"]] == ["pytorch", kind, *beside]
+    assert all(one["latency"] > 0 for one in written["parities"])
     assert "foglight" in path.with_name(f"{path.name}.md").read_text()
     assert not list((tmp_path / "out").glob(".*")), "something half written was left"
 
@@ -131,6 +134,23 @@ def test_a_file_of_one_size_is_measured_on_images_of_that_size(
     with pytest.raises(ConfigurationError, match=f"no image of .* is {height + 8}x{width}.*--size"):
         export_student(tmp_path / "run", kind, path, data=config.data, settings=settings)
     assert not path.exists()
+
+
+def test_without_training_images_the_file_is_written_and_the_rest_is_said(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_images(*_: object, **__: object) -> None:
+        raise DataError("no training part", remedy="give one")
+
+    progress = Mock(spec=Progress)
+    monkeypatch.setattr("foglight.exporting.subject.quantise", no_images)
+    data = read_config(trained / "config.yaml").data
+    report = export_student(trained, "onnx", tmp_path / "a.onnx", data=data, progress=progress)
+    assert [parity.form for parity in report.parities] == ["pytorch", "onnx"]
+    progress.note.assert_called_once()
+    assert "no training part" in progress.note.call_args.args[0]
+    with pytest.raises(DataError, match="no training part"):
+        export_student(trained, "int8", tmp_path / "a.int8.onnx", data=data)
 
 
 def test_padding_is_part_of_the_graph(tmp_path: Path) -> None:

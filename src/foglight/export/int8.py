@@ -16,6 +16,7 @@ from typing import Any, final
 from torch import Tensor
 
 from foglight.atomic import write_atomically
+from foglight.errors import ConfigurationError, UserError
 from foglight.export.onnx_file import INPUT, require_export_extra
 
 
@@ -26,6 +27,9 @@ def quantise(source: Path, path: Path, images: Iterable[Tensor]) -> None:
         source: the float ONNX file.
         path: of the int8 file.
         images: "b 3 H W", as the float file takes them; what activations are fitted to.
+
+    Raises:
+        ConfigurationError: if ONNX Runtime cannot quantise the graph.
     """
     require_export_extra()
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
@@ -50,6 +54,12 @@ def quantise(source: Path, path: Path, images: Iterable[Tensor]) -> None:
                 op_types_to_quantize=["Conv", "Gemm", "MatMul"],
             )
             content = quantised.read_bytes()
+    except UserError:
+        raise
+    except Exception as error:  # the quantiser's errors share no base class
+        raise ConfigurationError(
+            f"{path.name}: ONNX Runtime cannot quantise the network ({error})", remedy="export it with `--to onnx`"
+        ) from error
     finally:
         root.setLevel(level)
     write_atomically(path, lambda file: file.write(content))

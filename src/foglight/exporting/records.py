@@ -58,7 +58,7 @@ class ExportReport:
         dynamic: whether it takes images of any size.
         size: that it was traced with.
         baked: what it does by itself.
-        parities: the network first, then the file; of an int8 file also the float one that it was made from.
+        parities: the network first, then the file, then the ONNX and int8 forms beside it.
         before_recovery: the int8 file before distillation; None where nothing was recovered.
         measured_on: in words.
     """

@@ -63,7 +63,7 @@ def export_student(
     if settings.recover:
         config = recovery_config(student, settings, data)
         with TemporaryDirectory() as folder:
-            written = subject.write(kind, Path(folder) / output.name, Path(folder))
+            written = subject.write(kind, Path(folder) / output.name, Path(folder), progress)
             _, before, *_ = subject.measure(written, part)
         student = output.parent / "recovered"
         recovered = deployed(recover(config, network, student, progress), settings, temperature)
@@ -71,7 +71,7 @@ def export_student(
     output.parent.mkdir(parents=True, exist_ok=True)
     # Measured before it takes its place: a file that cannot be measured leaves nothing behind.
     with TemporaryDirectory() as scratch, TemporaryDirectory(dir=output.parent, prefix=".export-") as folder:
-        written = subject.write(kind, Path(folder) / output.name, Path(scratch))
+        written = subject.write(kind, Path(folder) / output.name, Path(scratch), progress)
         parities = subject.measure(written, part)
         for file in sorted(Path(folder).iterdir()):
             file.replace(output.parent / file.name)

@@ -13,7 +13,8 @@ from torch import Tensor
 from foglight.config.build import build_part, whole_images
 from foglight.config.schema import DataConfig
 from foglight.data.dataset import SegmentationDataset
-from foglight.errors import ConfigurationError
+from foglight.engine.progress import Progress
+from foglight.errors import ConfigurationError, UserError
 from foglight.export.deployed import Deployed
 from foglight.export.int8 import quantise
 from foglight.export.measure import REFERENCE, Parity, measure_forms
@@ -35,11 +36,13 @@ class Written:
 
     Attributes:
         files: by kind; the one that was asked for comes first.
-        dynamic: whether they take images of any size.
+        dynamic: whether that one takes images of any size.
+        all_dynamic: whether every one does.
     """
 
     files: Mapping[Kind, Path]
     dynamic: bool
+    all_dynamic: bool
 
 
 @final
@@ -63,26 +66,35 @@ class Subject:
     settings: ExportSettings
     data: DataConfig
 
-    def write(self, kind: Kind, output: Path, scratch: Path) -> Written:
-        """The file itself, and into the folder `scratch` what it is measured beside."""
+    def write(self, kind: Kind, output: Path, scratch: Path, progress: Progress) -> Written:
+        """The file itself, and into the folder `scratch` the ONNX and int8 files that it is measured beside."""
+        files: dict[Kind, Path] = {kind: output}
         match kind:
             case "onnx":
-                return Written({kind: output}, self._write_onnx(output))
+                dynamic = self._write_onnx(output)
             case "int8":
-                between = scratch / f"float-{output.name}"
-                dynamic = self._write_onnx(between)
-                quantise(between, output, self._training_images(dynamic=dynamic))
-                return Written({kind: output, "onnx": between}, dynamic)
+                files["onnx"] = scratch / f"float-{output.name}"
+                dynamic = self._write_onnx(files["onnx"])
+                self._write_int8(files["onnx"], output, dynamic=dynamic)
             case "torch-export":
-                return Written({kind: output}, export_program(self.deployed, output, size=self.size))
+                dynamic = export_program(self.deployed, output, size=self.size)
             case "safetensors":
-                weights, described = student_paths(self.path)
-                calibrator = weights.with_suffix(".calibrator.pt")
-                copyfile(weights, output.with_suffix(".safetensors"))
-                copyfile(described, output.with_suffix(".json"))
-                if calibrator.exists():
-                    copyfile(calibrator, output.with_suffix(".calibrator.pt"))
-                return Written({kind: output}, True)
+                self._copy_weights(output)
+                dynamic = True
+        all_dynamic = dynamic
+        try:
+            if "onnx" not in files:
+                beside = scratch / f"beside-{output.name}.onnx"
+                all_dynamic = self._write_onnx(beside) and dynamic
+                files["onnx"] = beside
+            if "int8" not in files:
+                beside = scratch / f"beside-{output.name}.int8.onnx"
+                self._write_int8(files["onnx"], beside, dynamic=all_dynamic)
+                files["int8"] = beside
+        except UserError as error:
+            # What was asked for stands; only the comparison is shorter.
+            progress.note(f"{output.name} is not measured beside every form: {error}")
+        return Written(files, dynamic, all_dynamic)
 
     def measure(self, written: Written, part: SegmentationDataset) -> tuple[Parity, ...]:
         """The network, the file and what was written beside it, on images that the file takes.
@@ -92,7 +104,7 @@ class Subject:
         """
         runners = {kind: self._runner(kind, path) for kind, path in written.files.items()}
         forms = {name: self._normalised(runner) for name, runner in {REFERENCE: self.deployed, **runners}.items()}
-        batches = (batch for batch in _one_by_one(part, self.data) if written.dynamic or self._fits(batch.image))
+        batches = (batch for batch in _one_by_one(part, self.data) if written.all_dynamic or self._fits(batch.image))
         first = next(batches, None)
         if first is None:
             raise self._no_image(part)
@@ -114,6 +126,17 @@ class Subject:
         metadata = {**found, "name": self.description["name"], "baked": list(self.settings.baked)}
         written = export_onnx(self.deployed, output, size=self.size, metadata={**metadata, "made_with": "foglight"})
         return written.dynamic
+
+    def _write_int8(self, source: Path, output: Path, *, dynamic: bool) -> None:
+        quantise(source, output, self._training_images(dynamic=dynamic))
+
+    def _copy_weights(self, output: Path) -> None:
+        weights, described = student_paths(self.path)
+        calibrator = weights.with_suffix(".calibrator.pt")
+        copyfile(weights, output.with_suffix(".safetensors"))
+        copyfile(described, output.with_suffix(".json"))
+        if calibrator.exists():
+            copyfile(calibrator, output.with_suffix(".calibrator.pt"))
 
     def _training_images(self, *, dynamic: bool) -> Iterator[Tensor]:
         part = build_part(self.data, "train")
