@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 IGNORE_INDEX: Final = 255
+HALF_TYPES: Final = (torch.float16, torch.bfloat16)
 
 Estimator = Literal["closed_form", "replay", "full"]
 Grid = Literal["head", "label"]
@@ -104,6 +105,8 @@ class ModelOutput:
 
     def promote(self) -> "ModelOutput":
         """Half types become float32; float32 and float64 stay what they are."""
+        if all(values.dtype not in HALF_TYPES for values in self._tensors()):
+            return self
         return ModelOutput(
             _promote(self.logits),
             {tap: _promote(feature) for tap, feature in self.features.items()},
@@ -111,9 +114,12 @@ class ModelOutput:
             {request: _promote(sigma) for request, sigma in self.sigma.items()},
         )
 
+    def _tensors(self) -> tuple[Tensor, ...]:
+        return self.logits, *self.features.values(), *self.auxiliary, *self.sigma.values()
+
 
 def _promote(values: Tensor) -> Tensor:
-    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
+    return values.float() if values.dtype in HALF_TYPES else values
 
 
 @final

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from foglight.functional.masking import legal_label
+from foglight.functional.masking import legal_label, valid_count
 from foglight.functional.resize import resize
 from foglight.functional.upsampled_cross_entropy import upsampled_cross_entropy
 
@@ -88,7 +88,7 @@ def label_mass(
     tensor(2.)
     """
     if class_weights is None:
-        return valid.sum().clamp(min=1).to(dtype)
+        return valid_count(valid, dtype=dtype)
     legal, _ = legal_label(label, ignore_index=ignore_index)
     total = torch.where(valid, class_weights[legal.long()], 0.0).sum().to(dtype)
     return torch.where(total > 0, total, torch.ones_like(total))

@@ -24,16 +24,15 @@ def process_count() -> int:
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
-@torch.no_grad()
 def mean_over_processes(values: Shaped[Tensor, "*shape"]) -> Shaped[Tensor, "*shape"]:
-    """The mean over all processes.
+    """The mean over all processes, without a graph where there are several.
 
     >>> mean_over_processes(torch.tensor(2.0))
     tensor(2.)
     """
     if process_count() == 1:
         return values
-    total = values.clone(memory_format=torch.contiguous_format)
+    total = values.detach().clone(memory_format=torch.contiguous_format)
     dist.all_reduce(total)
     return total / dist.get_world_size()
 

@@ -29,6 +29,22 @@ def legal_label(
     return torch.where(valid, label, torch.zeros_like(label)), valid
 
 
+def valid_count(valid: Bool[Tensor, "b *grid"], *, dtype: torch.dtype, everywhere: bool = False) -> Float[Tensor, ""]:
+    """How many positions are valid; one where none is, to divide by.
+
+    Args:
+        valid: the mask.
+        dtype: of the count.
+        everywhere: all are valid by construction, so that nothing is counted.
+
+    >>> valid_count(torch.tensor([True, True, False]), dtype=torch.float32)
+    tensor(2.)
+    """
+    if everywhere:
+        return torch.full((), max(valid.numel(), 1), dtype=dtype, device=valid.device)
+    return valid.sum().clamp(min=1).to(dtype)
+
+
 def at_label(values: Float[Tensor, "b k *grid"], label: Int[Tensor, "b *grid"]) -> Float[Tensor, "b 1 *grid"]:
     """Of every position, the value of the class that the (legal) label names.
 
@@ -45,7 +61,7 @@ def taught_positions(
 
     The label is brought to the grid of `values` by nearest neighbour. Unlabelled images are followed everywhere.
     """
-    everywhere = torch.ones((len(values), *values.shape[2:]), dtype=torch.bool, device=values.device)
+    everywhere = torch.full((), True, device=values.device).expand(len(values), *values.shape[2:])
     if not mask_ignored or batch.label is None:
         return everywhere
     taught = batch.label != batch.ignore_index

@@ -87,11 +87,13 @@ class DistillationLoss(nn.Module, ABC):
     @final
     def __call__(self, student: ModelOutput, teacher: ModelOutput | None, batch: Batch) -> dict[str, Tensor]:
         """Run forward with autocast off, on outputs in at least float32."""
-        with torch.autocast(student.logits.device.type, enabled=False):
-            terms: dict[str, Tensor] = super().__call__(
-                student.promote(), None if teacher is None else teacher.promote(), batch
-            )
-        return terms
+        device = student.logits.device.type
+        outputs = student.promote(), None if teacher is None else teacher.promote()
+        # Switching autocast costs as much as a small loss.
+        if not torch.is_autocast_enabled(device):
+            return super().__call__(*outputs, batch)
+        with torch.autocast(device, enabled=False):
+            return super().__call__(*outputs, batch)
 
     def optimiser_groups(self) -> list[ParameterGroup]:
         """By default one group with all parameters at the run's learning rate."""

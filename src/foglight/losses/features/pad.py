@@ -17,7 +17,7 @@ from typing import ClassVar, Final, Literal, final
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foglight.functional.masking import taught_positions
+from foglight.functional.masking import taught_positions, valid_count
 from foglight.functional.resize import resize
 from foglight.losses.base import Card, PixelLoss, PixelMap
 from foglight.losses.batch_norm import BatchNorm
@@ -125,7 +125,7 @@ class PAD(PixelLoss):
             log_variance = 0.0 * log_variance
         values = variance_weighted_squares(ours, theirs, log_variance)
         valid = taught_positions(ours, batch, mask_ignored=self.mask_ignored)
-        denominator = (valid.sum().clamp(min=1) * values.shape[1]).to(values.dtype)
+        denominator = values.shape[1] * valid_count(valid, dtype=values.dtype, everywhere=not self.mask_ignored)
         if self.reduction == "sum":
             denominator = denominator / len(values)
         return {

@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from foglight.functional.label_grid import label_on_grid
-from foglight.functional.masking import at_label, taught_positions
+from foglight.functional.masking import at_label, taught_positions, valid_count
 from foglight.functional.resize import resize_label
 from foglight.functional.tempered import tempered
 from foglight.losses.base import Card, PixelLoss, PixelMap, Statistics
@@ -156,7 +156,7 @@ class CUD(PixelLoss):
         if self.temperature != 1:
             values = values * self.temperature**2
         valid = taught_positions(values, batch, mask_ignored=self.mask_ignored)
-        denominator = valid.sum().clamp(min=1).to(values.dtype)
+        denominator = valid_count(valid, dtype=values.dtype, everywhere=not self.mask_ignored)
         return {"cud": PixelMap(values, valid, denominator, "class", masked=self.mask_ignored)}
 
     def statistics(self) -> Statistics:

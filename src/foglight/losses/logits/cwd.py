@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from foglight.functional.kl import class_kl, log_softmax_over_space, space_kl
-from foglight.functional.masking import taught_positions
+from foglight.functional.masking import taught_positions, valid_count
 from foglight.functional.resize import resize
 from foglight.functional.weighted_kl import class_kl_sum, space_kl_sum
 from foglight.losses.base import Card, Distribution, PixelLoss, PixelMap, PixelWeight
@@ -156,7 +156,7 @@ class CWD(PixelLoss):
         if self.norm in ("channel", "channel_mean"):
             denominator = values.new_tensor(len(values) * self.divisor)
         else:
-            denominator = valid.sum().clamp(min=1).to(values.dtype)
+            denominator = valid_count(valid, dtype=values.dtype)
         if self.norm == "channel_mean":
             valid = valid.reshape(len(valid), -1).any(1)
         distribution: Distribution = "none"

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from foglight.functional.decoupled import split_target, target_kl
 from foglight.functional.label_grid import label_on_grid
+from foglight.functional.masking import valid_count
 from foglight.losses.base import Card, PixelLoss, PixelMap
 from foglight.losses.expect import expect_positive, expect_same_classes, expect_teacher
 from foglight.losses.paired_logits import corners_of, paired_logits
@@ -128,6 +129,6 @@ class DKD(PixelLoss):
         if self.warm_up_steps:
             # From one step's share, not from zero: a term of exactly zero looks like a broken one.
             values = values * min((batch.step + 1) / self.warm_up_steps, 1.0)
-        pixels = valid.sum().clamp(min=1).to(values.dtype)
+        pixels = valid_count(valid, dtype=values.dtype)
         denominator = pixels if self.reduction == "pixel_mean" else pixels.new_ones(())
         return {"dkd": PixelMap(values, valid, denominator, "none", label=label)}

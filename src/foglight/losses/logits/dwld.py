@@ -25,6 +25,7 @@ from torch.nn import functional as F
 
 from foglight.functional.decoupled import split_target, target_kl
 from foglight.functional.label_grid import label_on_grid
+from foglight.functional.masking import valid_count
 from foglight.losses.base import Card, PixelLoss, PixelMap, Statistics
 from foglight.losses.expect import expect_positive, expect_same_classes, expect_teacher
 from foglight.losses.paired_logits import corners_of, paired_logits
@@ -182,7 +183,7 @@ class DWLD(PixelLoss):
         odds, others = split_target(ours, label, temperature=self.temperature)
         teacher_odds, teacher_others = split_target(theirs, label, temperature=self.temperature)
         weight = self._weight(ours, theirs, label, valid, batch)
-        pixels = valid.sum().clamp(min=1).to(ours.dtype)
+        pixels = valid_count(valid, dtype=ours.dtype)
         if self.literal_eq9:
             values = literal_eq9((odds, teacher_odds), (others, teacher_others), weight, alpha=self.alpha)
             pixels = pixels.new_ones(())

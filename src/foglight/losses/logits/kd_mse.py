@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from foglight.functional.masking import taught_positions
+from foglight.functional.masking import taught_positions, valid_count
 from foglight.losses.base import Card, PixelLoss, PixelMap
 from foglight.losses.expect import expect_same_classes, expect_teacher
 from foglight.losses.paired_logits import corners_of, paired_logits
@@ -86,5 +86,5 @@ class KDMSE(PixelLoss):
         )
         values = logit_square(ours, theirs, centred=self.centred)
         valid = taught_positions(values, batch, mask_ignored=self.mask_ignored)
-        denominator = valid.sum().clamp(min=1).to(values.dtype) * values.shape[1]
+        denominator = values.shape[1] * valid_count(valid, dtype=values.dtype, everywhere=not self.mask_ignored)
         return {"kd_mse": PixelMap(values, valid, denominator, "none", masked=self.mask_ignored)}

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from foglight.functional.kl import class_kl, soft_cross_entropy
 from foglight.functional.label_grid import label_on_grid
-from foglight.functional.masking import at_label
+from foglight.functional.masking import at_label, valid_count
 from foglight.losses.base import Card, PixelLoss, PixelMap
 from foglight.losses.expect import expect_positive, expect_same_classes, expect_teacher
 from foglight.losses.paired_logits import corners_of, paired_logits
@@ -98,4 +98,4 @@ class WSLD(PixelLoss):
         entries = soft_cross_entropy if self.divergence == "cross_entropy" else class_kl
         weight = self.temperature**2 * soft_label_weight(ours, theirs, label)
         values = weight * entries(ours, theirs, temperature=self.temperature)
-        return {"wsld": PixelMap(values, valid, valid.sum().clamp(min=1).to(values.dtype), "class")}
+        return {"wsld": PixelMap(values, valid, valid_count(valid, dtype=values.dtype), "class")}

@@ -22,7 +22,7 @@ from torch import Tensor
 from foglight.functional.binary import at_least_two_classes
 from foglight.functional.cross_entropy import cross_entropy_at_label_grid
 from foglight.functional.entropy import entropy
-from foglight.functional.masking import at_label, legal_label
+from foglight.functional.masking import at_label, legal_label, valid_count
 from foglight.functional.resize import resize
 from foglight.losses.base import Card, PixelLoss, PixelMap
 from foglight.losses.expect import expect_positive
@@ -104,7 +104,7 @@ class FocalEntropy(PixelLoss):
         """Per-pixel values on the label's grid; class-resolved weights are taken at the label."""
         label, ignored = _target(student, batch), batch.ignore_index
         legal, valid = legal_label(label, ignore_index=ignored)
-        denominator = valid.sum().clamp(min=1).to(student.logits.dtype)
+        denominator = valid_count(valid, dtype=student.logits.dtype)
 
         def pixel_map(values: Tensor, *, weighted: bool) -> PixelMap:
             return PixelMap(values, valid, denominator, "none", label=legal, weighted=weighted)
