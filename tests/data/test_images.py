@@ -23,6 +23,13 @@ def test_sixteen_bit_image_is_scaled_to_bytes(tmp_path: Path) -> None:
     assert read_image(tmp_path / "a.png")[0].tolist() == [[0, 1, 255]]
 
 
+def test_image_is_turned_as_its_orientation_says(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # shown after a quarter turn clockwise
+    Image.fromarray(np.array([[1, 2, 3]], dtype=np.uint8)).save(tmp_path / "a.png", exif=exif)
+    assert read_image(tmp_path / "a.png")[0].tolist() == [[1], [2], [3]]
+
+
 def test_palette_image_with_transparency_becomes_rgb(tmp_path: Path) -> None:
     image = Image.fromarray(np.zeros((2, 2), np.uint8))
     image.putpalette([9, 8, 7] * 256)

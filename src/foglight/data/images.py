@@ -2,7 +2,8 @@
 
 Images come as RGB bytes: grey is repeated over the three channels, 16-bit is scaled by 255 / 65535, transparency is
 dropped. Masks come as raw integers: the index of a palette (P) or grey (L, I, 1) mask, red * 65536 + green * 256 + blue
-of a colour mask. What the raw integers mean is the business of `labels`.
+of a colour mask. What the raw integers mean is the business of `labels`. Both are turned as their EXIF orientation
+says, which is how viewers and labelling tools show them.
 """
 
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 from jaxtyping import Int32, UInt8
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from foglight.errors import DataError
@@ -107,6 +108,7 @@ def _open(path: Path, what: str) -> Image.Image:
         # From memory: a damaged file must not leave an open handle behind.
         image = Image.open(BytesIO(path.read_bytes()))
         image.load()
+        ImageOps.exif_transpose(image, in_place=True)
     except Image.DecompressionBombError as error:
         raise DataError(
             f"{path}: more pixels than {what}s are read with ({' '.join(str(error).split())})",
