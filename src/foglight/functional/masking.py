@@ -26,7 +26,7 @@ def legal_label(
     (tensor([2, 0]), tensor([ True, False]))
     """
     valid = label != ignore_index
-    return torch.where(valid, label, torch.zeros_like(label)), valid
+    return torch.where(valid, label, 0), valid
 
 
 def valid_count(valid: Bool[Tensor, "b *grid"], *, dtype: torch.dtype, everywhere: bool = False) -> Float[Tensor, ""]:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Final, final
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -63,9 +63,7 @@ def upsampled_cross_entropy_and_kl(
     """
     if not temperature > 0:
         raise ValueError(f"expected temperature > 0, got {temperature}")
-    legal, valid = legal_label(label.long(), ignore_index=ignore_index)
-    taught = valid if mask_ignored else torch.ones_like(valid)
-    target = _Target(legal, valid, taught, class_weights, pixel_weight, temperature, align_corners)
+    target = _Target(label, ignore_index, mask_ignored, class_weights, pixel_weight, temperature, align_corners)
     cross_entropy, divergence = _CrossEntropyAndKL.apply(student, teacher.detach().to(student.dtype), target)
     return cross_entropy, divergence
 
@@ -74,23 +72,34 @@ def upsampled_cross_entropy_and_kl(
 @dataclass(frozen=True)
 class _Target:
     label: Int[Tensor, "b H W"]
-    valid: Bool[Tensor, "b H W"]
-    taught: Bool[Tensor, "b H W"]
+    ignore_index: int
+    mask_ignored: bool
     class_weights: Float[Tensor, " k"] | None
     pixel_weight: Float[Tensor, "b 1 H W"] | None
     temperature: float
     align_corners: tuple[bool, bool]
 
-    def weights(
-        self, image: int, where: slice, dtype: torch.dtype
-    ) -> tuple[Float[Tensor, "strip 1 W"], Float[Tensor, "strip 1 W"], Float[Tensor, ""]]:
-        """What a pixel of these rows counts in CE and in KL, and the rows' part of CE's denominator."""
-        label, valid, taught = (each[image, where, None] for each in (self.label, self.valid, self.taught))
+    def rows(self, image: int, where: slice, dtype: torch.dtype) -> "_Rows":
+        """Of an image; what has the label's size is made for these rows alone."""
+        label, valid = legal_label(self.label[image, where, None].long(), ignore_index=self.ignore_index)
         mass = valid.to(dtype) if self.class_weights is None else self.class_weights.to(dtype)[label] * valid
+        taught = valid.to(dtype) if self.mask_ignored else torch.ones_like(mass)
+        parts = torch.stack([mass.sum(), taught.sum()])
         if self.pixel_weight is None:
-            return mass, taught.to(dtype), mass.sum()
+            return _Rows(label, mass, taught, parts)
         weight = self.pixel_weight[image, 0, where, None].to(dtype)
-        return mass * weight, taught * weight, mass.sum()
+        return _Rows(label, mass * weight, taught * weight, parts)
+
+
+@final
+@dataclass(frozen=True)
+class _Rows:
+    """Their legal labels, what a pixel counts in CE and in KL, and their parts of both denominators."""
+
+    label: Int[Tensor, "strip 1 W"]
+    counted: Float[Tensor, "strip 1 W"]
+    taught: Float[Tensor, "strip 1 W"]
+    parts: Float[Tensor, "2"]
 
 
 class _CrossEntropyAndKL(torch.autograd.Function):
@@ -98,7 +107,7 @@ class _CrossEntropyAndKL(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, student: Tensor, teacher: Tensor, target: _Target) -> tuple[Tensor, Tensor]:
-        values, mass = student.new_zeros(2), student.new_zeros(())
+        values, denominators = student.new_zeros(2), student.new_zeros(2)
         slopes = torch.empty_like(student), torch.empty_like(student)
         size = (target.label.shape[1], target.label.shape[2])
         ours, theirs = (
@@ -109,27 +118,23 @@ class _CrossEntropyAndKL(torch.autograd.Function):
             wide, teacher_wide = ours.widened(student[image]), theirs.widened(teacher[image])
             totals = torch.zeros_like(wide), torch.zeros_like(wide)
             for strip, teacher_strip in zip(ours.strips, theirs.strips, strict=True):
-                counted, taught, part = target.weights(image, strip.where, student.dtype)
+                rows = target.rows(image, strip.where, student.dtype)
                 found, strip_slopes = _both(
-                    strip.upsample(wide),
-                    teacher_strip.upsample(teacher_wide),
-                    target.label[image, strip.where, None],
-                    counted,
-                    taught,
-                    temperature=target.temperature,
+                    strip.upsample(wide), teacher_strip.upsample(teacher_wide), rows, temperature=target.temperature
                 )
                 for slope, total in zip(strip_slopes, totals, strict=True):
                     strip.add_transposed(slope, total)
-                mass += part
+                denominators += rows.parts
                 values += found
             for slope, total in zip(slopes, totals, strict=True):
                 slope[image] = ours.narrowed(total)
         # Of no pixel, or of pixels whose classes weigh nothing, the sum is zero whatever it is divided by.
-        denominators = torch.where(mass > 0, mass, 1.0), target.taught.sum().clamp(min=1)
+        denominators = torch.where(denominators > 0, denominators, 1.0)
         slopes[0].div_(denominators[0])
         slopes[1].div_(denominators[1] * target.temperature)
         ctx.save_for_backward(*slopes)
-        return values[0] / denominators[0], values[1] / denominators[1]
+        cross_entropy, divergence = values / denominators
+        return cross_entropy, divergence
 
     @staticmethod
     @once_differentiable  # its stub makes `ctx` positional
@@ -143,13 +148,12 @@ class _CrossEntropyAndKL(torch.autograd.Function):
 def _both(
     student: Float[Tensor, "strip k W"],
     teacher: Float[Tensor, "strip k W"],
-    label: Int[Tensor, "strip 1 W"],
-    counted: Float[Tensor, "strip 1 W"],
-    taught: Float[Tensor, "strip 1 W"],
+    rows: _Rows,
     *,
     temperature: float,
 ) -> tuple[Float[Tensor, "2"], tuple[Float[Tensor, "strip k W"], Float[Tensor, "strip k W"]]]:
     """The weighted sums over a strip, and their slopes on the logits, which are overwritten; that of KL times tau."""
+    label, counted, taught = rows.label, rows.counted, rows.taught
     log_probability = torch.log_softmax(student, dim=1)
     cross_entropy = -(log_probability.gather(1, label) * counted).sum()
     if temperature == 1:

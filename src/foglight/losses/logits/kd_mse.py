@@ -7,7 +7,7 @@ Source: Ba & Caruana 2014, "Do deep nets really need to be deep?", section 2; Ki
 Kullback-Leibler divergence and mean squared error loss in knowledge distillation", section 3.
 Changed: the mean over classes, so that the size does not grow with k; `centred`, since a softmax does not see the mean
 over the classes: then this is twice the limit of KD (with its tau^2) at an endless temperature.
-Cost: at most two maps of b*k*h*w numbers at once, the gradient included; no parameter.
+Cost: two maps of b*k*h*w numbers, the gradient included, a third under a weight; no parameter.
 """
 
 from typing import ClassVar, final
@@ -17,7 +17,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from foglight.functional.masking import taught_positions, valid_count
-from foglight.losses.base import Card, PixelLoss, PixelMap
+from foglight.functional.weighted_squares import squared_difference_sum
+from foglight.losses.base import Card, PixelLoss, PixelMap, PixelWeight
 from foglight.losses.expect import expect_same_classes, expect_teacher
 from foglight.losses.paired_logits import corners_of, paired_logits
 from foglight.types import Batch, Grid, ModelInfo, ModelOutput, Requires
@@ -56,7 +57,7 @@ class KDMSE(PixelLoss):
         source="Ba & Caruana, Do deep nets really need to be deep?, NeurIPS 2014, section 2; Kim et al., Comparing "
         "Kullback-Leibler divergence and mean squared error loss in knowledge distillation, IJCAI 2021, section 3",
         deviations="the mean over classes in place of their sum; mask_ignored and centred",
-        cost="at most two maps of b*k*h*w numbers at once, the gradient included",
+        cost="two maps of b*k*h*w numbers, the gradient included, a third under a pixel weight",
         tier="supported",
         masks_ignored=False,
     )
@@ -84,7 +85,27 @@ class KDMSE(PixelLoss):
         ours, theirs = paired_logits(
             student, expect_teacher(teacher, "kd_mse"), batch, corners=self.corners, grid=self.grid
         )
-        values = logit_square(ours, theirs, centred=self.centred)
+        return {"kd_mse": self._map(logit_square(ours, theirs, centred=self.centred), batch)}
+
+    def weighted(
+        self, student: ModelOutput, teacher: ModelOutput | None, batch: Batch, weight: PixelWeight | None
+    ) -> dict[str, Tensor]:
+        """The sum of the map without the map; the same code with a weight and without."""
+        ours, theirs = paired_logits(
+            student, expect_teacher(teacher, "kd_mse"), batch, corners=self.corners, grid=self.grid
+        )
+        # A weight asks for the shape of a map and for what counts in it, not for its entries.
+        pixel_map = self._map(ours, batch)
+        total = squared_difference_sum(
+            ours,
+            theirs,
+            weight=None if weight is None else weight("kd_mse", pixel_map, student, teacher, batch),
+            valid=pixel_map.valid if self.mask_ignored else None,
+            centred=self.centred,
+        )
+        return {"kd_mse": pixel_map.share(total)}
+
+    def _map(self, values: Float[Tensor, "b k *grid"], batch: Batch) -> PixelMap:
         valid = taught_positions(values, batch, mask_ignored=self.mask_ignored)
-        denominator = values.shape[1] * valid_count(valid, dtype=values.dtype, everywhere=not self.mask_ignored)
-        return {"kd_mse": PixelMap(values, valid, denominator, "none", masked=self.mask_ignored)}
+        count = valid_count(valid, dtype=values.dtype, everywhere=not self.mask_ignored)
+        return PixelMap(values, valid, values.shape[1] * count, "none", masked=self.mask_ignored)
