@@ -29,20 +29,25 @@ def legal_label(
     return torch.where(valid, label, 0), valid
 
 
-def valid_count(valid: Bool[Tensor, "b *grid"], *, dtype: torch.dtype, everywhere: bool = False) -> Float[Tensor, ""]:
+def valid_count(valid: Bool[Tensor, "b *grid"], *, dtype: torch.dtype) -> Float[Tensor, ""]:
     """How many positions are valid; one where none is, to divide by.
-
-    Args:
-        valid: the mask.
-        dtype: of the count.
-        everywhere: all are valid by construction, so that nothing is counted.
 
     >>> valid_count(torch.tensor([True, True, False]), dtype=torch.float32)
     tensor(2.)
     """
-    if everywhere:
-        return torch.full((), max(valid.numel(), 1), dtype=dtype, device=valid.device)
     return valid.sum().clamp(min=1).to(dtype)
+
+
+def position_count(values: Float[Tensor, "b c *grid"], valid: Bool[Tensor, "b *grid"] | None) -> Float[Tensor, ""]:
+    """How many positions of a map are valid, all where `valid` is None; one where none is.
+
+    >>> position_count(torch.zeros(2, 19, 3, 3), None)
+    tensor(18.)
+    """
+    if valid is not None:
+        return valid_count(valid, dtype=values.dtype)
+    positions = values.numel() // max(values.shape[1], 1)
+    return torch.full((), max(positions, 1), dtype=values.dtype, device=values.device)
 
 
 def at_label(values: Float[Tensor, "b k *grid"], label: Int[Tensor, "b *grid"]) -> Float[Tensor, "b 1 *grid"]:
@@ -56,15 +61,14 @@ def at_label(values: Float[Tensor, "b k *grid"], label: Int[Tensor, "b *grid"]) 
 
 def taught_positions(
     values: Float[Tensor, "b c *grid"], batch: Batch, *, mask_ignored: bool
-) -> Bool[Tensor, "b *grid"]:
-    """Where a teacher is followed: everywhere, or not where the label is ignored.
+) -> Bool[Tensor, "b *grid"] | None:
+    """Where a teacher is followed: everywhere, which is None, or not where the label is ignored.
 
     The label is brought to the grid of `values` by nearest neighbour. Unlabelled images are followed everywhere.
     """
-    everywhere = torch.full((), True, device=values.device).expand(len(values), *values.shape[2:])
     if not mask_ignored or batch.label is None:
-        return everywhere
+        return None
     taught = batch.label != batch.ignore_index
     if batch.labelled is not None:
         taught = taught | ~batch.labelled.view(-1, *(1 for _ in batch.label.shape[1:]))
-    return resize_label(taught, everywhere.shape[1:])
+    return resize_label(taught, values.shape[2:])

@@ -115,7 +115,7 @@ class PixelMap:
 
     Attributes:
         values: per pixel, or per class and pixel.
-        valid: which pixels count.
+        valid: which pixels count; None for all, which saves two passes over the values.
         denominator: what the sum is divided by; never sees a pixel weight.
         distribution: over what the values form a divergence: over classes at a pixel, over space in a channel, or
             neither. Pixel or image weights keep a divergence where it is "class", class or image ones where "space".
@@ -123,27 +123,32 @@ class PixelMap:
         channels_are_classes: whether the channels of `values` are classes; where not, class-resolved weights are
             refused.
         weighted: False for auxiliary terms, which no pixel weight touches.
-        masked: False where `valid` is True everywhere by construction, which saves two passes over the values.
     """
 
     values: Float[Tensor, "b channels *grid"]
-    valid: Bool[Tensor, "b *grid"]
+    valid: Bool[Tensor, "b *grid"] | None
     denominator: Float[Tensor, ""]
     distribution: Distribution
     label: Int[Tensor, "b *grid"] | None = None
     channels_are_classes: bool = True
     weighted: bool = True
-    masked: bool = True
 
     def reduce(self, weight: Float[Tensor, "..."] | None = None) -> Float[Tensor, ""]:
         """Sum over valid of (weight * values) / denominator; zero with a graph where nothing is valid."""
         values = self.values
-        if self.masked:
+        if self.valid is not None:
             # where(), not a product: a NaN or an infinity at an ignored pixel must reach neither value nor gradient.
             values = torch.where(self.valid.unsqueeze(1), values, values.new_zeros(()))
         if weight is not None:
             values = values * weight
         return self.share(values.sum())
+
+    def counted(self) -> Bool[Tensor, "b *grid"]:
+        """Which pixels count, as a mask in any case."""
+        if self.valid is not None:
+            return self.valid
+        everywhere = torch.full((), True, device=self.values.device)
+        return everywhere.expand(len(self.values), *self.values.shape[2:])
 
     def share(self, total: Float[Tensor, ""]) -> Float[Tensor, ""]:
         """A sum over valid / denominator, the latter as the mean over processes: so their mean is the whole batch's."""

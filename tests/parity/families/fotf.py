@@ -78,4 +78,4 @@ def _weight(
     batch: Batch,
 ) -> tuple[Tensor, Tensor]:
     pixel_map = loss.pixel_maps(student, teacher, batch)[term]
-    return UncertaintyWeight(settings, info, info)(term, pixel_map, student, teacher, batch), pixel_map.valid
+    return UncertaintyWeight(settings, info, info)(term, pixel_map, student, teacher, batch), pixel_map.counted()

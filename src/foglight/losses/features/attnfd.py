@@ -210,9 +210,10 @@ class AttnFD(TeacherAdapted):
         for connector, (own, given) in zip(self.connectors, refined, strict=True):
             ours: Tensor = connector(own.refined)
             theirs = resize(given.refined, ours.shape[2:], align_corners=False)
-            if self.mask_ignored:
-                taught = taught_positions(ours, batch, mask_ignored=True).unsqueeze(1)
-                ours, theirs = torch.where(taught, ours, 0.0), torch.where(taught, theirs, 0.0)
+            taught = taught_positions(ours, batch, mask_ignored=self.mask_ignored)
+            if taught is not None:
+                inside = taught.unsqueeze(1)
+                ours, theirs = torch.where(inside, ours, 0.0), torch.where(inside, theirs, 0.0)
             terms.append(refined_distance(ours, theirs, scope=self.scope, squared=self.squared))
         total = torch.stack(terms).sum()
         return {"attnfd": total / len(student.logits) if self.divide_by_batch else total}

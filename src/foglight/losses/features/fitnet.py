@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from foglight.functional.channel_mean import channel_mean
-from foglight.functional.masking import taught_positions, valid_count
+from foglight.functional.masking import position_count, taught_positions
 from foglight.functional.pooling import as_map
 from foglight.functional.resize import resize
 from foglight.losses.base import Card, PixelLoss, PixelMap
@@ -146,7 +146,5 @@ class FitNet(PixelLoss):
         if feature.ndim == 2:
             values = values.flatten(1)
         valid = taught_positions(values, batch, mask_ignored=self.mask_ignored)
-        denominator = valid_count(valid, dtype=values.dtype, everywhere=not self.mask_ignored)
-        return {
-            "fitnet": PixelMap(values, valid, denominator, "none", channels_are_classes=False, masked=self.mask_ignored)
-        }
+        denominator = position_count(values, valid)
+        return {"fitnet": PixelMap(values, valid, denominator, "none", channels_are_classes=False)}

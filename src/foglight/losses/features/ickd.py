@@ -128,9 +128,10 @@ class ICKD(DistillationLoss):
         ours: Tensor = self.connector(student.features[self.pair.student])
         theirs = expect_teacher(teacher, "ickd").features[self.pair.teacher]
         theirs = resize(theirs, ours.shape[2:], align_corners=False)
-        if self.mask_ignored:
-            taught = taught_positions(ours, batch, mask_ignored=True).unsqueeze(1)
-            ours, theirs = torch.where(taught, ours, 0.0), torch.where(taught, theirs, 0.0)
+        taught = taught_positions(ours, batch, mask_ignored=self.mask_ignored)
+        if taught is not None:
+            inside = taught.unsqueeze(1)
+            ours, theirs = torch.where(inside, ours, 0.0), torch.where(inside, theirs, 0.0)
         if ours.ndim == 2:
             ours, theirs = ours[:, :, None, None], theirs[:, :, None, None]
         pairs = zip(patches(ours, self.grid), patches(theirs, self.grid), strict=True)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from foglight.functional.direction import direction_distance
-from foglight.functional.masking import taught_positions
+from foglight.functional.masking import position_count, taught_positions
 from foglight.functional.resize import resize
 from foglight.losses.base import Card, PixelLoss, PixelMap
 from foglight.losses.connectors import connector
@@ -82,7 +82,7 @@ class LAD(PixelLoss):
         theirs = expect_teacher(teacher, "lad").features[self.pair.teacher]
         theirs = resize(theirs, ours.shape[2:], align_corners=False)
         valid = taught_positions(ours, batch, mask_ignored=self.mask_ignored)
-        if self.axis != "channel":
+        if self.axis != "channel" and valid is not None:
             inside = valid.unsqueeze(1)
             ours, theirs = torch.where(inside, ours, 0.0), torch.where(inside, theirs, 0.0)
             valid = valid.reshape(len(valid), -1).any(1)
@@ -90,7 +90,5 @@ class LAD(PixelLoss):
         values = direction_distance(ours, theirs, axes) / 2
         if self.axis != "channel":
             values = values.reshape(*values.shape[:2])
-        denominator = (valid.sum() * values.shape[1]).clamp(min=1).to(values.dtype)
-        return {
-            "lad": PixelMap(values, valid, denominator, "none", channels_are_classes=False, masked=self.mask_ignored)
-        }
+        denominator = values.shape[1] * position_count(values, valid)
+        return {"lad": PixelMap(values, valid, denominator, "none", channels_are_classes=False)}

@@ -109,9 +109,7 @@ class MGD(PixelLoss):
         valid = taught_positions(ours, batch, mask_ignored=self.mask_ignored)
         values = self._alpha(ours) * (self._rebuilt(ours, batch) - theirs).square()
         denominator = values.new_tensor(len(values))
-        return {
-            "mgd": PixelMap(values, valid, denominator, "none", channels_are_classes=False, masked=self.mask_ignored)
-        }
+        return {"mgd": PixelMap(values, valid, denominator, "none", channels_are_classes=False)}
 
     def _rebuilt(self, ours: Float[Tensor, "b c *grid"], batch: Batch) -> Float[Tensor, "b c *grid"]:
         feature = ours if ours.ndim == 4 else ours[..., None, None]

@@ -135,7 +135,7 @@ class OFD(DistillationLoss):
             ours: Tensor = connector(student.features[pair.student])
             theirs = teacher.features[pair.teacher]
             limit: Tensor = margin(theirs)
-            valid = taught_positions(ours, batch, mask_ignored=True) if self.mask_ignored else None
+            valid = taught_positions(ours, batch, mask_ignored=self.mask_ignored)
             theirs = resize(theirs, ours.shape[2:], align_corners=False)
             terms.append(partial_l2(ours, theirs, limit, valid=valid) / divisor)
         return {"ofd": self.scale / len(student.logits) * torch.stack(terms).sum()}

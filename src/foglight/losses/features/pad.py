@@ -17,7 +17,7 @@ from typing import ClassVar, Final, Literal, final
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foglight.functional.masking import taught_positions, valid_count
+from foglight.functional.masking import position_count, taught_positions
 from foglight.functional.resize import resize
 from foglight.losses.base import Card, PixelLoss, PixelMap
 from foglight.losses.batch_norm import BatchNorm
@@ -125,12 +125,10 @@ class PAD(PixelLoss):
             log_variance = 0.0 * log_variance
         values = variance_weighted_squares(ours, theirs, log_variance)
         valid = taught_positions(ours, batch, mask_ignored=self.mask_ignored)
-        denominator = values.shape[1] * valid_count(valid, dtype=values.dtype, everywhere=not self.mask_ignored)
+        denominator = values.shape[1] * position_count(values, valid)
         if self.reduction == "sum":
             denominator = denominator / len(values)
-        return {
-            "pad": PixelMap(values, valid, denominator, "none", channels_are_classes=False, masked=self.mask_ignored)
-        }
+        return {"pad": PixelMap(values, valid, denominator, "none", channels_are_classes=False)}
 
     def _log_variance(self, ours: Float[Tensor, "b c *grid"]) -> Float[Tensor, "b v *out"]:
         seen = ours.detach() if self.detach_variance_input else ours

@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from foglight.functional.label_grid import label_on_grid
-from foglight.functional.masking import at_label, taught_positions, valid_count
+from foglight.functional.masking import at_label, position_count, taught_positions
 from foglight.functional.resize import resize_label
 from foglight.functional.tempered import tempered
 from foglight.losses.base import Card, PixelLoss, PixelMap, Statistics
@@ -156,8 +156,8 @@ class CUD(PixelLoss):
         if self.temperature != 1:
             values = values * self.temperature**2
         valid = taught_positions(values, batch, mask_ignored=self.mask_ignored)
-        denominator = valid_count(valid, dtype=values.dtype, everywhere=not self.mask_ignored)
-        return {"cud": PixelMap(values, valid, denominator, "class", masked=self.mask_ignored)}
+        denominator = position_count(values, valid)
+        return {"cud": PixelMap(values, valid, denominator, "class")}
 
     def statistics(self) -> Statistics:
         """Of the last forward: share of labelled pixels that were wrong, mass moved there, share where y then led."""

@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from foglight.functional.kl import class_kl, log_softmax_over_space, space_kl
-from foglight.functional.masking import taught_positions, valid_count
+from foglight.functional.masking import position_count, taught_positions
 from foglight.functional.resize import resize
 from foglight.functional.weighted_kl import class_kl_sum, space_kl_sum
 from foglight.losses.base import Card, Distribution, PixelLoss, PixelMap, PixelWeight
@@ -31,7 +31,7 @@ Divergence = Literal["kl", "mse"]
 
 
 def normalise(
-    values: Float[Tensor, "b c *grid"], *, norm: Norm, temperature: float, valid: Bool[Tensor, "b *grid"]
+    values: Float[Tensor, "b c *grid"], *, norm: Norm, temperature: float, valid: Bool[Tensor, "b *grid"] | None
 ) -> Float[Tensor, "b c *out"]:
     """What the squared error compares; the grid is gone where whole channels are averaged."""
     if norm == "channel":
@@ -39,9 +39,11 @@ def normalise(
     if norm == "spatial":
         return torch.softmax(values / temperature, dim=1)
     if norm == "channel_mean":
+        flat = (values / temperature).reshape(*values.shape[:2], -1)
+        if valid is None:
+            return flat.mean(-1)
         inside = valid.unsqueeze(1).flatten(2)
-        total = torch.where(inside, (values / temperature).reshape(*values.shape[:2], -1), 0.0).sum(-1)
-        return total / inside.sum(-1).clamp(min=1)
+        return torch.where(inside, flat, 0.0).sum(-1) / inside.sum(-1).clamp(min=1)
     return values / temperature
 
 
@@ -147,17 +149,17 @@ class CWD(PixelLoss):
             ours,
             theirs,
             weight=None if weight is None else weight("cwd", pixel_map, student, teacher, batch),
-            valid=valid if self.mask_ignored else None,
+            valid=valid,
             temperature=self.temperature,
         )
         return {"cwd": pixel_map.share(self.temperature**2 * total)}
 
-    def _map(self, values: Float[Tensor, "b c *out"], valid: Bool[Tensor, "b *grid"]) -> PixelMap:
+    def _map(self, values: Float[Tensor, "b c *out"], valid: Bool[Tensor, "b *grid"] | None) -> PixelMap:
         if self.norm in ("channel", "channel_mean"):
             denominator = values.new_tensor(len(values) * self.divisor)
         else:
-            denominator = valid_count(valid, dtype=values.dtype)
-        if self.norm == "channel_mean":
+            denominator = position_count(values, valid)
+        if self.norm == "channel_mean" and valid is not None:
             valid = valid.reshape(len(valid), -1).any(1)
         distribution: Distribution = "none"
         if self.divergence == "kl":
@@ -174,7 +176,10 @@ class CWD(PixelLoss):
         return self.connector(ours), resize(theirs, ours.shape[2:], align_corners=self.align_corners)
 
     def _entries(
-        self, ours: Float[Tensor, "b c *grid"], theirs: Float[Tensor, "b c *grid"], valid: Bool[Tensor, "b *grid"]
+        self,
+        ours: Float[Tensor, "b c *grid"],
+        theirs: Float[Tensor, "b c *grid"],
+        valid: Bool[Tensor, "b *grid"] | None,
     ) -> Float[Tensor, "b c *out"]:
         if self.divergence == "mse":
             student, teacher = (
@@ -183,5 +188,5 @@ class CWD(PixelLoss):
             )
             return (student - teacher).square()
         if self.norm == "channel":
-            return space_kl(ours, theirs, temperature=self.temperature, valid=valid if self.mask_ignored else None)
+            return space_kl(ours, theirs, temperature=self.temperature, valid=valid)
         return class_kl(ours, theirs, temperature=self.temperature)

@@ -118,7 +118,7 @@ class DIST(DistillationLoss):
         ours, theirs = paired_logits(
             student, expect_teacher(teacher, "dist"), batch, corners=self.corners, grid=self.grid
         )
-        valid = taught_positions(ours, batch, mask_ignored=True) if self.mask_ignored else None
+        valid = taught_positions(ours, batch, mask_ignored=self.mask_ignored)
         student_mass = torch.softmax(tempered(ours, self.temperature), dim=1)
         teacher_mass = torch.softmax(tempered(theirs.detach(), self.temperature), dim=1)
         scale = self.temperature**2

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from foglight.functional.binary import at_least_two_classes
 from foglight.functional.kl import class_kl, class_mass, soft_cross_entropy
-from foglight.functional.masking import taught_positions, valid_count
+from foglight.functional.masking import position_count, taught_positions
 from foglight.functional.resize import resize
 from foglight.functional.upsampled_kl import resized_class_kl_sum
 from foglight.losses.base import Card, PixelLoss, PixelMap, PixelWeight
@@ -130,7 +130,7 @@ class KD(PixelLoss):
             size,
             align_corners=self.align_corners,
             weight=None if weight is None else weight("kd", pixel_map, student, teacher, batch),
-            valid=pixel_map.valid if self.mask_ignored else None,
+            valid=pixel_map.valid,
             temperature=self.temperature,
         )
         scale = self.temperature**2 if self.scale_gradient else 1.0
@@ -138,7 +138,7 @@ class KD(PixelLoss):
 
     def _map(self, values: Float[Tensor, "b k *grid"], batch: Batch) -> PixelMap:
         valid = taught_positions(values, batch, mask_ignored=self.mask_ignored)
-        positions = valid_count(valid, dtype=values.dtype, everywhere=not self.mask_ignored)
+        positions = position_count(values, valid)
         return PixelMap(values, valid, _DENOMINATORS[self.reduction](positions, values.shape[1], len(values)), "class")
 
     def _size(self, student: ModelOutput, batch: Batch) -> tuple[int, ...]:

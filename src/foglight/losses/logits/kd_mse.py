@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from foglight.functional.masking import taught_positions, valid_count
+from foglight.functional.masking import position_count, taught_positions
 from foglight.functional.weighted_squares import squared_difference_sum
 from foglight.losses.base import Card, PixelLoss, PixelMap, PixelWeight
 from foglight.losses.expect import expect_same_classes, expect_teacher
@@ -100,12 +100,11 @@ class KDMSE(PixelLoss):
             ours,
             theirs,
             weight=None if weight is None else weight("kd_mse", pixel_map, student, teacher, batch),
-            valid=pixel_map.valid if self.mask_ignored else None,
+            valid=pixel_map.valid,
             centred=self.centred,
         )
         return {"kd_mse": pixel_map.share(total)}
 
     def _map(self, values: Float[Tensor, "b k *grid"], batch: Batch) -> PixelMap:
         valid = taught_positions(values, batch, mask_ignored=self.mask_ignored)
-        count = valid_count(valid, dtype=values.dtype, everywhere=not self.mask_ignored)
-        return PixelMap(values, valid, values.shape[1] * count, "none", masked=self.mask_ignored)
+        return PixelMap(values, valid, values.shape[1] * position_count(values, valid), "none")

@@ -162,7 +162,7 @@ class CIRKDMinibatch(DistillationLoss):
     def forward(self, student: ModelOutput, teacher: ModelOutput | None, batch: Batch) -> dict[str, Tensor]:
         """The mean over ordered pairs of images and over positions that count."""
         ours, theirs = self.pair(student, teacher)
-        valid = taught_positions(ours, batch, mask_ignored=True) if self.mask_ignored else None
+        valid = taught_positions(ours, batch, mask_ignored=self.mask_ignored)
         if self.pool > 1 and min(ours.shape[2:]) >= self.pool_from:
             theirs, _ = average_pool(theirs, kernel=self.pool, valid=valid)
             ours, pooled = average_pool(ours, kernel=self.pool, valid=valid)

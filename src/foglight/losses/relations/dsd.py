@@ -25,7 +25,7 @@ from torch import Tensor
 from foglight.functional.direction import unit
 from foglight.functional.kl import log_softmax_over_space
 from foglight.functional.masked_pooling import average_pool
-from foglight.functional.masking import taught_positions
+from foglight.functional.masking import position_count, taught_positions
 from foglight.functional.resize import resize
 from foglight.functional.square_sum import square_sum
 from foglight.losses.base import Card, DistillationLoss
@@ -132,9 +132,9 @@ class DSD(DistillationLoss):
         teacher = expect_teacher(teacher, "dsd")
         logits, size = student.logits, student.logits.shape[2:]
         followed = resize(teacher.logits.detach(), size, align_corners=self.align_corners)
-        valid = taught_positions(logits, batch, mask_ignored=True) if self.mask_ignored else None
+        valid = taught_positions(logits, batch, mask_ignored=self.mask_ignored)
         ours, theirs = self._residuals(student, teacher, followed, valid)
-        positions = ours[0].numel() if valid is None else valid.sum().clamp(min=1)
+        positions = position_count(logits, valid)
         gram, followed_gram = (
             class_gram(values, valid, temperature=self.temperature, pool=self.pool) for values in (logits, followed)
         )

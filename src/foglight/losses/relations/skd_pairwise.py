@@ -136,7 +136,7 @@ class SKDPairwise(DistillationLoss):
     def forward(self, student: ModelOutput, teacher: ModelOutput | None, batch: Batch) -> dict[str, Tensor]:
         """The mean over images and pairs of nodes that count."""
         ours, theirs = self.pair(student, teacher)
-        valid = taught_positions(ours, batch, mask_ignored=True) if self.mask_ignored else None
+        valid = taught_positions(ours, batch, mask_ignored=self.mask_ignored)
         kernel = self._kernel(ours)
         nodes, counted = maximum_pool(ours, kernel=kernel, valid=valid)
         teacher_nodes, _ = maximum_pool(theirs, kernel=kernel, valid=valid)

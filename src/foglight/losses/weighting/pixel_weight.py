@@ -138,7 +138,7 @@ class UncertaintyWeight:
         label = batch.label
         if label is not None and batch.labelled is not None:
             label = torch.where(batch.valid, label, batch.ignore_index)
-        self.observed[term] = Observation(sigma, weight, pixel_map.valid, label, batch.ignore_index)
+        self.observed[term] = Observation(sigma, weight, pixel_map.counted(), label, batch.ignore_index)
         return weight
 
     def _on_map(self, term: str, merged: Tensor, pixel_map: PixelMap) -> Tensor:
@@ -155,7 +155,7 @@ class UncertaintyWeight:
             form=settings.form,
             max_weight=settings.max_weight,
         )
-        return mean_one(weight, pixel_map.valid) if settings.mean_one else weight
+        return mean_one(weight, pixel_map.counted()) if settings.mean_one else weight
 
 
 def _per_class(term: str, merged: Tensor, pixel_map: PixelMap) -> Tensor:
@@ -163,7 +163,7 @@ def _per_class(term: str, merged: Tensor, pixel_map: PixelMap) -> Tensor:
     channels = pixel_map.values.shape[1]
     if pixel_map.label is not None and channels == 1:
         # The label may hold the ignore index, which names no class; those pixels do not count in the term.
-        label = torch.where(pixel_map.valid, pixel_map.label, 0)
+        label = torch.where(pixel_map.counted(), pixel_map.label, 0)
         return at_label(merged.expand(len(label), -1, *label.shape[1:]), label)
     if not pixel_map.channels_are_classes or channels != merged.shape[1]:
         kind = "classes" if pixel_map.channels_are_classes else "channels that are not classes"
