@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 IGNORE_INDEX: Final = 255
-HALF_TYPES: Final = (torch.float16, torch.bfloat16)
+_HALF_TYPES: Final = (torch.float16, torch.bfloat16)
 
 Estimator = Literal["closed_form", "replay", "full"]
 Grid = Literal["head", "label"]
@@ -105,21 +105,22 @@ class ModelOutput:
 
     def promote(self) -> "ModelOutput":
         """Half types become float32; float32 and float64 stay what they are."""
-        if all(values.dtype not in HALF_TYPES for values in self._tensors()):
+        if all(values.dtype not in _HALF_TYPES for values in self._tensors()):
             return self
         return ModelOutput(
-            _promote(self.logits),
-            {tap: _promote(feature) for tap, feature in self.features.items()},
-            tuple(_promote(logits) for logits in self.auxiliary),
-            {request: _promote(sigma) for request, sigma in self.sigma.items()},
+            at_least_float32(self.logits),
+            {tap: at_least_float32(feature) for tap, feature in self.features.items()},
+            tuple(at_least_float32(logits) for logits in self.auxiliary),
+            {request: at_least_float32(sigma) for request, sigma in self.sigma.items()},
         )
 
     def _tensors(self) -> tuple[Tensor, ...]:
         return self.logits, *self.features.values(), *self.auxiliary, *self.sigma.values()
 
 
-def _promote(values: Tensor) -> Tensor:
-    return values.float() if values.dtype in HALF_TYPES else values
+def at_least_float32(values: Tensor) -> Tensor:
+    """Half types become float32; float32 and float64 are handed on as they are."""
+    return values.float() if values.dtype in _HALF_TYPES else values
 
 
 @final

@@ -23,8 +23,8 @@ from foglight.models.mc_dropout import Frame, Observation
 from foglight.models.padding import Padding
 from foglight.models.segmentation_module import SegmentationModule
 from foglight.models.sigma_plan import plan
-from foglight.models.taps import at_least_float32, find_position, inserted, legal_taps, recorded
-from foglight.types import ChannelKind, DropoutInfo, ModelInfo, ModelOutput, SigmaRequest
+from foglight.models.taps import find_position, inserted, legal_taps, recorded
+from foglight.types import ChannelKind, DropoutInfo, ModelInfo, ModelOutput, SigmaRequest, at_least_float32
 
 Colour = tuple[float, float, float]
 IMAGENET: Final[tuple[Colour, Colour]] = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))

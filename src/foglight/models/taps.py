@@ -13,21 +13,16 @@ from contextlib import ExitStack, contextmanager
 from difflib import get_close_matches
 from typing import Final
 
-import torch
 from torch import Tensor, nn
 
 from foglight.errors import UserError
 from foglight.models.segmentation_module import SegmentationModule
+from foglight.types import at_least_float32
 
 INPUT_SUFFIX: Final = ":in"
 
 # Sees a tap's name and the tensor there; what it returns, if anything, flows on in its place.
 OnFire = Callable[[str, Tensor], Tensor | None]
-
-
-def at_least_float32(values: Tensor) -> Tensor:
-    """Half types become float32; float32 and float64 are handed on as they are."""
-    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
 
 def position_of(module: SegmentationModule, tap: str) -> str:
