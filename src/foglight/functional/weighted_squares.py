@@ -5,8 +5,8 @@ dL/dz_S = 2 P (w d)
 
 Symbols: z values (b c *grid), w a weight without gradient that broadcasts to z; P takes the mean over c away where
 `centred`, and is the identity where not.
-Source: none; the order of work is ours. The weighted difference is all that the gradient needs.
-Cost: a map of the student's size, its gradient, and a second map where there is a weight.
+Source: none; the order of work is ours. The weighted difference becomes the gradient in place.
+Cost: a map of the student's size, a second one where there is a weight.
 """
 
 from typing import Any, Final
@@ -49,15 +49,11 @@ class _SquaredDifferenceSum(torch.autograd.Function):
     def forward(
         ctx: Any, student: Tensor, teacher: Tensor, weight: Tensor | None, valid: Tensor | None, centred: bool
     ) -> Tensor:
-        difference = student - teacher
-        if centred:
-            difference -= difference.mean(1, keepdim=True)
-        if valid is not None:
-            # where(), not a product: a NaN or an infinity at an ignored pixel must reach neither value nor gradient.
-            difference = torch.where(valid.unsqueeze(1), difference, 0.0)
+        difference = _difference(student, teacher, valid, centred)
         weighted = difference if weight is None else difference * weight
-        ctx.save_for_backward(weighted)
+        ctx.save_for_backward(student, teacher, weight, valid)
         ctx.centred = centred
+        ctx.weighted = weighted
         flat = difference.reshape(-1)
         return _dot(flat if weight is None else weighted.reshape(-1), flat)
 
@@ -66,11 +62,23 @@ class _SquaredDifferenceSum(torch.autograd.Function):
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any, *grad_outputs: Any
     ) -> tuple[Tensor, None, None, None, None]:
-        (weighted,) = ctx.saved_tensors
-        slope = weighted * (2 * grad_outputs[0])
+        # A second pass over a kept graph makes anew what the first one turned into the gradient.
+        slope, ctx.weighted = ctx.weighted, None
+        if slope is None:
+            student, teacher, weight, valid = ctx.saved_tensors
+            slope = _difference(student, teacher, valid, ctx.centred) * (1 if weight is None else weight)
+        slope *= 2 * grad_outputs[0]
         if ctx.centred:
             slope -= slope.mean(1, keepdim=True)
         return slope, None, None, None, None
+
+
+def _difference(student: Tensor, teacher: Tensor, valid: Tensor | None, centred: bool) -> Tensor:
+    difference = student - teacher
+    if centred:
+        difference -= difference.mean(1, keepdim=True)
+    # where(), not a product: a NaN or an infinity at an ignored pixel must reach neither value nor gradient.
+    return difference if valid is None else torch.where(valid.unsqueeze(1), difference, 0.0)
 
 
 def _dot(left: Float[Tensor, " n"], right: Float[Tensor, " n"]) -> Float[Tensor, ""]:

@@ -7,7 +7,7 @@ Source: Ba & Caruana 2014, "Do deep nets really need to be deep?", section 2; Ki
 Kullback-Leibler divergence and mean squared error loss in knowledge distillation", section 3.
 Changed: the mean over classes, so that the size does not grow with k; `centred`, since a softmax does not see the mean
 over the classes: then this is twice the limit of KD (with its tau^2) at an endless temperature.
-Cost: two maps of b*k*h*w numbers, the gradient included, a third under a weight; no parameter.
+Cost: one map of b*k*h*w numbers, which becomes the gradient, a second under a weight; no parameter.
 """
 
 from typing import ClassVar, final
@@ -57,7 +57,7 @@ class KDMSE(PixelLoss):
         source="Ba & Caruana, Do deep nets really need to be deep?, NeurIPS 2014, section 2; Kim et al., Comparing "
         "Kullback-Leibler divergence and mean squared error loss in knowledge distillation, IJCAI 2021, section 3",
         deviations="the mean over classes in place of their sum; mask_ignored and centred",
-        cost="two maps of b*k*h*w numbers, the gradient included, a third under a pixel weight",
+        cost="one map of b*k*h*w numbers, which becomes the gradient, a second under a pixel weight",
         tier="supported",
         masks_ignored=False,
     )
