@@ -88,13 +88,15 @@ def test_float32_keeps_cka_of_many_positions() -> None:
 
 @pytest.mark.parametrize(("own", "given", "positions"), [(3, 5, 20), (30, 40, 6), (4, 50, 20)])
 def test_mmd_is_the_naive_double_sum(own: int, given: int, positions: int) -> None:
-    student, teacher = rows(2, own, positions), rows(2, given, positions, seed=1)
+    student, teacher = rows(2, own, positions).requires_grad_(), rows(2, given, positions, seed=1)
 
     def mean_kernel(left: Tensor, right: Tensor) -> Tensor:
         return (left.unsqueeze(2) * right.unsqueeze(1)).sum(-1).square().mean((1, 2))
 
     expected = mean_kernel(student, student) + mean_kernel(teacher, teacher) - 2 * mean_kernel(student, teacher)
-    torch.testing.assert_close(quadratic_mmd(student, teacher), expected)
+    found, each = quadratic_mmd(student, teacher), torch.tensor([1.0, -3.0], dtype=student.dtype)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(*(torch.autograd.grad(value, student, each)[0] for value in (found, expected)))
 
 
 def test_distances_survive_a_large_offset() -> None:

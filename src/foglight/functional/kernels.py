@@ -21,6 +21,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from foglight.functional.direction import unit
+from foglight.functional.known_gradient import with_gradient
 from foglight.functional.similarity import geometry, without_diagonal
 
 # A dependence below this is rounding; only a constant representation, which has none, comes near.
@@ -116,15 +117,27 @@ def quadratic_mmd(
 ) -> Float[Tensor, "*batch"]:
     """Squared maximum mean discrepancy of the rows under the kernel (x.y)^2; rows may differ in number.
 
+    The teacher has no gradient.
+
     >>> rows = torch.eye(2)
     >>> quadratic_mmd(rows, rows[:1]).item()
     0.5
     """
-    (m, d), n = student.shape[-2:], teacher.shape[-2]
+    (m, d), n, teacher = student.shape[-2:], teacher.shape[-2], teacher.detach()
     if d <= max(m, n):
         return (student.mT @ student / m - teacher.mT @ teacher / n).square().sum((-2, -1))
+    return with_gradient(student, *_mmd_and_slope(student, teacher))
+
+
+@torch.no_grad()
+def _mmd_and_slope(
+    student: Float[Tensor, "*batch m d"], teacher: Float[Tensor, "*batch n d"]
+) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch m d"]]:
+    """Over kernels of the rows. A kernel's own gradient is one product; autograd, which sees two factors, makes two."""
     own, given, shared = student @ student.mT, teacher @ teacher.mT, student @ teacher.mT
-    return own.square().mean((-2, -1)) + given.square().mean((-2, -1)) - 2 * shared.square().mean((-2, -1))
+    number = own.square().mean((-2, -1)) + given.square().mean((-2, -1)) - 2 * shared.square().mean((-2, -1))
+    m, n = shared.shape[-2:]
+    return number, own.mul_(4 / m**2) @ student - shared.mul_(4 / (m * n)) @ teacher
 
 
 def _centred_rows(rows: Float[Tensor, "*batch n p"]) -> Float[Tensor, "*batch n p"]:

@@ -11,14 +11,14 @@ gradient of a strip are done while it is in the cache, so that no map of N x m i
 Cost: one gradient of the student's size is kept; beside it one strip of `row_budget.BUDGET` bytes.
 """
 
-from typing import Any, Final
+from typing import Final
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from foglight.functional.direction import SHORTEST, unit
+from foglight.functional.known_gradient import with_gradient
 from foglight.functional.row_budget import rows_within_budget
 
 # Strips of similarities that are alive at once: both networks' and their difference.
@@ -46,14 +46,9 @@ def similarity_kl(
     >>> similarity_kl(axes, 3 * axes, axes, there, temperature=1.0).item()
     0.0
     """
-    value: Tensor = _SimilarityKL.apply(
-        student.reshape(*student.shape[:2], -1),
-        teacher.detach().reshape(*teacher.shape[:2], -1),
-        keys.detach().to(student.dtype),
-        valid.reshape(len(valid), -1),
-        temperature,
-    )
-    return value
+    student, teacher = (each.reshape(*each.shape[:2], -1) for each in (student, teacher))
+    found = _mean_and_slope(student, teacher, keys.to(student.dtype), valid.reshape(len(valid), -1), temperature)
+    return with_gradient(student, *found)
 
 
 def _divergence_and_slope(
@@ -71,31 +66,25 @@ def _divergence_and_slope(
     return divergence, student.div_(student_mass).sub_(teacher)
 
 
-class _SimilarityKL(torch.autograd.Function):
-    """The gradient is made with the value, while a strip of similarities is at hand."""
-
-    @staticmethod
-    def forward(ctx: Any, student: Tensor, teacher: Tensor, keys: Tensor, valid: Tensor, temperature: float) -> Tensor:
-        total, gradient = student.new_zeros(()), torch.zeros_like(student)
-        count = valid.sum().clamp(min=1)
-        if len(keys):
-            rows = rows_within_budget(len(keys), bytes_per_number=student.element_size(), matrices=MATRICES)
-            scaled = (keys / temperature).T
-            for ours, theirs, slopes, where in zip(student, teacher, gradient, valid, strict=True):
-                for strip in where.nonzero().squeeze(1).split(rows):
-                    value, slope = _strip(ours[:, strip], theirs[:, strip], scaled)
-                    total += value
-                    slopes[:, strip] = slope
-        ctx.save_for_backward(gradient.div_(count))
-        return total / count
-
-    @staticmethod
-    @once_differentiable  # its stub makes `ctx` positional
-    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
-        ctx: Any, *grad_outputs: Any
-    ) -> tuple[Tensor, None, None, None, None]:
-        (gradient,) = ctx.saved_tensors
-        return gradient * grad_outputs[0], None, None, None, None
+@torch.no_grad()
+def _mean_and_slope(
+    student: Float[Tensor, "b d n"],
+    teacher: Float[Tensor, "b d n"],
+    keys: Float[Tensor, "m d"],
+    valid: Bool[Tensor, "b n"],
+    temperature: float,
+) -> tuple[Float[Tensor, ""], Float[Tensor, "b d n"]]:
+    total, gradient = student.new_zeros(()), torch.zeros_like(student)
+    count = valid.sum().clamp(min=1)
+    if len(keys):
+        rows = rows_within_budget(len(keys), bytes_per_number=student.element_size(), matrices=MATRICES)
+        scaled = (keys / temperature).T
+        for ours, theirs, slopes, where in zip(student, teacher, gradient, valid, strict=True):
+            for strip in where.nonzero().squeeze(1).split(rows):
+                value, slope = _strip(ours[:, strip], theirs[:, strip], scaled)
+                total += value
+                slopes[:, strip] = slope
+    return total / count, gradient.div_(count)
 
 
 def _strip(

@@ -83,22 +83,22 @@ class _Target:
         """Of an image; what has the label's size is made for these rows alone."""
         label, valid = legal_label(self.label[image, where, None].long(), ignore_index=self.ignore_index)
         mass = valid.to(dtype) if self.class_weights is None else self.class_weights.to(dtype)[label] * valid
-        taught = valid.to(dtype) if self.mask_ignored else torch.ones_like(mass)
-        parts = torch.stack([mass.sum(), taught.sum()])
+        taught = valid.to(dtype) if self.mask_ignored else None
+        parts = torch.stack([mass.sum(), mass.new_tensor(mass.numel()) if taught is None else taught.sum()])
         if self.pixel_weight is None:
             return _Rows(label, mass, taught, parts)
         weight = self.pixel_weight[image, 0, where, None].to(dtype)
-        return _Rows(label, mass * weight, taught * weight, parts)
+        return _Rows(label, mass * weight, weight if taught is None else taught * weight, parts)
 
 
 @final
 @dataclass(frozen=True)
 class _Rows:
-    """Their legal labels, what a pixel counts in CE and in KL, and their parts of both denominators."""
+    """Their legal labels, what a pixel counts in CE and in KL (None for one each), and parts of both denominators."""
 
     label: Int[Tensor, "strip 1 W"]
     counted: Float[Tensor, "strip 1 W"]
-    taught: Float[Tensor, "strip 1 W"]
+    taught: Float[Tensor, "strip 1 W"] | None
     parts: Float[Tensor, "2"]
 
 
@@ -161,10 +161,15 @@ def _both(
     else:
         log_student, log_teacher = (torch.log_softmax(each.div_(temperature), dim=1) for each in (student, teacher))
     entries = torch.sub(log_teacher, log_student, out=student)
-    teacher_mass = log_teacher.exp_().mul_(taught)
+    teacher_mass = log_teacher.exp_()
+    if taught is not None:
+        teacher_mass *= taught
     divergence = entries.mul_(teacher_mass).sum()
     probability = log_probability.exp_()
     tempered = probability if temperature == 1 else log_student.exp_()
-    kl_slope = torch.mul(tempered, taught, out=teacher).sub_(teacher_mass)
+    if taught is None:
+        kl_slope = torch.sub(tempered, teacher_mass, out=teacher)
+    else:
+        kl_slope = torch.mul(tempered, taught, out=teacher).sub_(teacher_mass)
     slope = probability.mul_(counted).scatter_add_(1, label, -counted)
     return torch.stack([cross_entropy, divergence]), (slope, kl_slope)

@@ -8,17 +8,17 @@ transpose, see `upsampling`; t of the teacher likewise; w a weight without gradi
 Source: the sum is that of `weighted_kl` on resized logits; the identity is exact.
 Changed: nothing but the order of sums: a strip of rows is upsampled, and its entries and its gradient are taken at once
 and summed up on the student's grid.
-Cost: one gradient of the student's size is kept, three maps of one image at (h, W) and `upsampling.STRIP_BUDGET` bytes
-beside it.
+Cost: the gradient itself, see `known_gradient`, three maps of one image at (h, W) and `upsampling.STRIP_BUDGET` bytes.
 """
 
-from typing import Any, Final
+from functools import partial
+from typing import Final
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
+from foglight.functional.known_gradient import with_measured_gradient
 from foglight.functional.resize import resize
 from foglight.functional.upsampling import upsampling
 from foglight.functional.weighted_kl import class_kl_sum, strip_kl
@@ -55,52 +55,39 @@ def resized_class_kl_sum(
     if student.shape[2:] == size:
         followed = resize(teacher.detach(), size, align_corners=align_corners[1])
         return class_kl_sum(student, followed, weight=weight, valid=valid, temperature=temperature)
-    total: Tensor = _UpsampledKLSum.apply(
-        student, teacher.detach().to(student.dtype), size, align_corners, weight, valid, temperature
+    measure = partial(_kl_and_slope, size=(size[0], size[1]), align_corners=align_corners, temperature=temperature)
+    return with_measured_gradient(measure, student, teacher.detach().to(student.dtype), weight, valid)
+
+
+def _kl_and_slope(
+    student: Float[Tensor, "b k h w"],
+    teacher: Float[Tensor, "b k g v"],
+    weight: Float[Tensor, "..."] | None,
+    valid: Bool[Tensor, "b H W"] | None,
+    *,
+    size: tuple[int, int],
+    align_corners: tuple[bool, bool],
+    temperature: float,
+) -> tuple[Float[Tensor, ""], Float[Tensor, "b k h w"]]:
+    total, gradient = student.new_zeros(()), torch.empty_like(student)
+    laid = None if weight is None else weight.expand(*student.shape[:2], *size).transpose(1, 2)
+    ours, theirs = (
+        upsampling(logits, size, align_corners=corners, matrices=MATRICES)
+        for logits, corners in zip((student, teacher), align_corners, strict=True)
     )
-    return total
-
-
-class _UpsampledKLSum(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any,
-        student: Tensor,
-        teacher: Tensor,
-        size: tuple[int, int],
-        align_corners: tuple[bool, bool],
-        weight: Tensor | None,
-        valid: Tensor | None,
-        temperature: float,
-    ) -> Tensor:
-        total, gradient = student.new_zeros(()), torch.empty_like(student)
-        laid = None if weight is None else weight.expand(*student.shape[:2], *size).transpose(1, 2)
-        ours, theirs = (
-            upsampling(logits, size, align_corners=corners, matrices=MATRICES)
-            for logits, corners in zip((student, teacher), align_corners, strict=True)
-        )
-        for image in range(len(student)):
-            wide, teacher_wide = ours.widened(student[image]), theirs.widened(teacher[image])
-            slopes = torch.zeros_like(wide)
-            for strip, teacher_strip in zip(ours.strips, theirs.strips, strict=True):
-                value, slope = strip_kl(
-                    strip.upsample(wide),
-                    teacher_strip.upsample(teacher_wide),
-                    None if laid is None else laid[image, strip.where],
-                    None if valid is None else valid[image, strip.where, None],
-                    temperature=temperature,
-                    dim=1,
-                )
-                strip.add_transposed(slope, slopes)
-                total += value
-            gradient[image] = ours.narrowed(slopes)
-        ctx.save_for_backward(gradient)
-        return total
-
-    @staticmethod
-    @once_differentiable  # its stub makes `ctx` positional
-    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
-        ctx: Any, *grad_outputs: Any
-    ) -> tuple[Tensor, None, None, None, None, None, None]:
-        (gradient,) = ctx.saved_tensors
-        return gradient * grad_outputs[0], None, None, None, None, None, None
+    for image in range(len(student)):
+        wide, teacher_wide = ours.widened(student[image]), theirs.widened(teacher[image])
+        slopes = torch.zeros_like(wide)
+        for strip, teacher_strip in zip(ours.strips, theirs.strips, strict=True):
+            value, slope = strip_kl(
+                strip.upsample(wide),
+                teacher_strip.upsample(teacher_wide),
+                None if laid is None else laid[image, strip.where],
+                None if valid is None else valid[image, strip.where, None],
+                temperature=temperature,
+                dim=1,
+            )
+            strip.add_transposed(slope, slopes)
+            total += value
+        gradient[image] = ours.narrowed(slopes)
+    return total, gradient

@@ -6,20 +6,21 @@ dL/dz = (s * sum(w t) - w t) / tau, the inner sum over the axis of the softmax
 Symbols: z the student's values (b k *grid), s and t softmax of either network's values / tau, over the classes of a
 position or over the positions of a channel; w a weight without gradient that broadcasts to z.
 Source: the entries are those of `kl`; the gradient is that of any sum of weighted cross-entropies with a softmax.
-Changed: nothing but the order of work. Distributions are taken in strips, which stay in the cache, and are made again
-for the gradient from their normalisers. Without a weight the code is the same, so that a weight of one changes no bit.
-Cost: the gradient itself, two numbers per distribution and `upsampling.STRIP_BUDGET` bytes.
+Changed: nothing but the order of work. Distributions are taken in strips, which stay in the cache, and the gradient of
+a strip is made with its value. Without a weight the code is the same, so that a weight of one changes no bit.
+Cost: the gradient itself, see `known_gradient`, and `upsampling.STRIP_BUDGET` bytes.
 """
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import repeat
 from typing import Any, Final
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
+from foglight.functional.known_gradient import with_measured_gradient
 from foglight.functional.row_budget import rows_within_budget
 from foglight.functional.upsampling import STRIP_BUDGET
 
@@ -50,8 +51,7 @@ def class_kl_sum(
     >>> round(class_kl_sum(student, teacher, weight=torch.tensor(2.0)).item(), 4)
     0.2616
     """
-    total: Tensor = _KLSum.apply(student, teacher.detach(), weight, valid, temperature, 1)
-    return total
+    return _kl_sum(student, teacher, weight, valid, temperature=temperature, dim=1)
 
 
 def space_kl_sum(
@@ -74,8 +74,7 @@ def space_kl_sum(
     >>> space_kl_sum(torch.zeros(1, 1, 1, 2), torch.ones(1, 1, 1, 2)).item()
     0.0
     """
-    total: Tensor = _KLSum.apply(student, teacher.detach(), weight, valid, temperature, 2)
-    return total
+    return _kl_sum(student, teacher, weight, valid, temperature=temperature, dim=2)
 
 
 def strip_kl(
@@ -86,56 +85,53 @@ def strip_kl(
     *,
     temperature: float,
     dim: int,
+    out: Float[Tensor, "*shape"] | None = None,
 ) -> tuple[Float[Tensor, ""], Float[Tensor, "*shape"]]:
-    """The weighted sum over a strip and its slope on the student's values; what is not valid reaches neither."""
+    """The weighted sum over a strip and its slope on the student's values, which `out` takes if it is given.
+
+    What is not valid reaches neither.
+    """
     ours, theirs = (_tempered(each, valid, temperature, dim) for each in (student, teacher))
-    log_student = ours.log_softmax(dim)
-    value, mass = _sum_and_mass(log_student, theirs.log_softmax(dim), weight)
-    slope = _slope(log_student.exp_(), mass, valid, dim)
+    log_student, log_teacher = ours.log_softmax(dim), theirs.log_softmax(dim)
+    entries = log_teacher - log_student
+    mass = log_teacher.exp_()
+    if weight is not None:
+        mass *= weight
+    value = entries.mul_(mass).sum()
+    slope = log_student.exp_().mul_(mass.sum(dim, keepdim=True))
+    slope = torch.sub(slope, mass, out=slope if out is None else out)
+    if valid is not None:
+        slope.masked_fill_(~valid, 0.0)
     return value, slope if temperature == 1 else slope.div_(temperature)
 
 
-class _KLSum(torch.autograd.Function):
-    """The backward pass makes both distributions again: no map but the gradient is ever held."""
+def _kl_sum(
+    student: Float[Tensor, "b c *grid"],
+    teacher: Float[Tensor, "b c *grid"],
+    weight: Float[Tensor, "..."] | None,
+    valid: Bool[Tensor, "b *grid"] | None,
+    *,
+    temperature: float,
+    dim: int,
+) -> Float[Tensor, ""]:
+    measure = partial(_kl_and_slope, temperature=temperature, dim=dim)
+    return with_measured_gradient(measure, student, teacher.detach(), weight, valid)
 
-    @staticmethod
-    def forward(
-        ctx: Any,
-        student: Tensor,
-        teacher: Tensor,
-        weight: Tensor | None,
-        valid: Tensor | None,
-        temperature: float,
-        dim: int,
-    ) -> Tensor:
-        ctx.save_for_backward(student, teacher, weight, valid)
-        ctx.temperature, ctx.dim, ctx.normalisers = temperature, dim, []
-        total = student.new_zeros(())
-        for our, their, laid, inside in _strips(student, teacher, weight, valid, dim):
-            ours, theirs = (_tempered(each, inside, temperature, dim) for each in (our, their))
-            log_student, log_teacher = ours.log_softmax(dim), theirs.log_softmax(dim)
-            ctx.normalisers.append((_normaliser(ours, log_student, dim), _normaliser(theirs, log_teacher, dim)))
-            total += _sum_and_mass(log_student, log_teacher, laid)[0]
-        return total
 
-    @staticmethod
-    @once_differentiable  # its stub makes `ctx` positional
-    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
-        ctx: Any, *grad_outputs: Any
-    ) -> tuple[Tensor, None, None, None, None, None]:
-        student, teacher, weight, valid = ctx.saved_tensors
-        dim, given = ctx.dim, grad_outputs[0] / ctx.temperature
-        gradient = torch.empty(student.shape, dtype=student.dtype, device=student.device)
-        strips = _strips(student, teacher, weight, valid, dim, gradient)
-        for (our, their, laid, inside, slope), normalisers in zip(strips, ctx.normalisers, strict=True):
-            probability, mass = (
-                (_tempered(each, inside, ctx.temperature, dim) - normaliser).exp_()
-                for each, normaliser in zip((our, their), normalisers, strict=True)
-            )
-            if laid is not None:
-                mass *= laid
-            torch.mul(_slope(probability, mass, inside, dim), given, out=slope)
-        return gradient, None, None, None, None, None
+def _kl_and_slope(
+    student: Float[Tensor, "b c *grid"],
+    teacher: Float[Tensor, "b c *grid"],
+    weight: Float[Tensor, "..."] | None,
+    valid: Bool[Tensor, "b *grid"] | None,
+    *,
+    temperature: float,
+    dim: int,
+) -> tuple[Float[Tensor, ""], Float[Tensor, "b c *grid"]]:
+    total, slopes = student.new_zeros(()), torch.empty(student.shape, dtype=student.dtype, device=student.device)
+    for *strip, slope in _strips(student, teacher, weight, valid, slopes, dim):
+        value, _ = strip_kl(*strip, temperature=temperature, dim=dim, out=slope)
+        total += value
+    return total, slopes
 
 
 def _tempered(
@@ -150,56 +146,26 @@ def _tempered(
     return torch.where(valid, values, 0.0 if dim == 1 else EXCLUDED * torch.finfo(values.dtype).min)
 
 
-def _normaliser(values: Float[Tensor, "*shape"], log_probability: Float[Tensor, "*shape"], dim: int) -> Tensor:
-    """The log of the sum of exponentials, from the most probable entry, where the difference is exact."""
-    return values.amax(dim, keepdim=True) - log_probability.amax(dim, keepdim=True)
-
-
-def _sum_and_mass(
-    log_student: Float[Tensor, "*shape"], log_teacher: Float[Tensor, "*shape"], weight: Float[Tensor, "..."] | None
-) -> tuple[Float[Tensor, ""], Float[Tensor, "*shape"]]:
-    """The sum of weighted entries, and w t, which is written over the teacher's log-probabilities."""
-    entries = log_teacher - log_student
-    mass = log_teacher.exp_()
-    if weight is not None:
-        mass *= weight
-    return entries.mul_(mass).sum(), mass
-
-
-def _slope(
-    probability: Float[Tensor, "*shape"],
-    mass: Float[Tensor, "*shape"],
-    valid: Bool[Tensor, "..."] | None,
-    dim: int,
-) -> Float[Tensor, "*shape"]:
-    """Of a sum of weighted entries: s * sum(w t) - w t, written over s."""
-    slope = probability.mul_(mass.sum(dim, keepdim=True)).sub_(mass)
-    return slope if valid is None else torch.where(valid, slope, 0.0)
-
-
 def _strips(
     student: Float[Tensor, "b c *grid"],
     teacher: Float[Tensor, "b c *grid"],
     weight: Float[Tensor, "..."] | None,
     valid: Bool[Tensor, "b *grid"] | None,
+    slopes: Float[Tensor, "b c *grid"],
     dim: int,
-    *others: Float[Tensor, "b c *grid"],
 ) -> Iterator[tuple[Any, ...]]:
-    """Strips of both, of the weight and of what is valid (endlessly None where there is nothing), and of other maps.
-
-    They lie across the distributions, each of which is whole.
-    """
+    """Strips of each, endlessly None where there is nothing; every distribution lies whole in one."""
     across, flat = 3 - dim, (*student.shape[:2], -1)
-    maps = [each.reshape(flat) for each in (student, teacher, *others)]
+    ours, theirs, written = (each.reshape(flat) for each in (student, teacher, slopes))
     strip = rows_within_budget(
-        len(student) * maps[0].shape[dim],
-        bytes_per_number=student.element_size(),
+        len(ours) * ours.shape[dim],
+        bytes_per_number=ours.element_size(),
         matrices=MATRICES,
         budget=STRIP_BUDGET,
     )
-    laid = [
+    laid, inside = (
         repeat(None) if each is None else each.expand_as(student).reshape(flat).split(strip, across)
         for each in (weight, None if valid is None else valid.unsqueeze(1))
-    ]
-    ours, theirs, *rest = (each.split(strip, across) for each in maps)
-    return zip(ours, theirs, *laid, *rest, strict=False)
+    )
+    cut = partial(torch.split, split_size_or_sections=strip, dim=across)
+    return zip(cut(ours), cut(theirs), laid, inside, cut(written), strict=False)

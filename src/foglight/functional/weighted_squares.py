@@ -5,16 +5,18 @@ dL/dz_S = 2 P (w d)
 
 Symbols: z values (b c *grid), w a weight without gradient that broadcasts to z; P takes the mean over c away where
 `centred`, and is the identity where not.
-Source: none; the order of work is ours. The weighted difference becomes the gradient in place.
+Source: none; the order of work is ours. The weighted difference becomes the gradient, see `known_gradient`.
 Cost: a map of the student's size, a second one where there is a weight.
 """
 
-from typing import Any, Final
+from functools import partial
+from typing import Final
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+
+from foglight.functional.known_gradient import with_measured_gradient
 
 # Terms of one dot product: the rounding of a longer one in float32 would show.
 LONGEST_DOT: Final = 2**19
@@ -40,45 +42,30 @@ def squared_difference_sum(
     >>> squared_difference_sum(torch.tensor([[3.0, 1.0]]), torch.zeros(1, 2), weight=torch.tensor(2.0)).item()
     20.0
     """
-    total: Tensor = _SquaredDifferenceSum.apply(student, teacher.detach(), weight, valid, centred)
-    return total
+    measure = partial(_half_and_slope, centred=centred)
+    return 2 * with_measured_gradient(measure, student, teacher.detach(), weight, valid)
 
 
-class _SquaredDifferenceSum(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any, student: Tensor, teacher: Tensor, weight: Tensor | None, valid: Tensor | None, centred: bool
-    ) -> Tensor:
-        difference = _difference(student, teacher, valid, centred)
-        weighted = difference if weight is None else difference * weight
-        ctx.save_for_backward(student, teacher, weight, valid)
-        ctx.centred = centred
-        ctx.weighted = weighted
-        flat = difference.reshape(-1)
-        return _dot(flat if weight is None else weighted.reshape(-1), flat)
-
-    @staticmethod
-    @once_differentiable  # its stub makes `ctx` positional
-    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
-        ctx: Any, *grad_outputs: Any
-    ) -> tuple[Tensor, None, None, None, None]:
-        # A second pass over a kept graph makes anew what the first one turned into the gradient.
-        slope, ctx.weighted = ctx.weighted, None
-        if slope is None:
-            student, teacher, weight, valid = ctx.saved_tensors
-            slope = _difference(student, teacher, valid, ctx.centred) * (1 if weight is None else weight)
-        slope *= 2 * grad_outputs[0]
-        if ctx.centred:
-            slope -= slope.mean(1, keepdim=True)
-        return slope, None, None, None, None
-
-
-def _difference(student: Tensor, teacher: Tensor, valid: Tensor | None, centred: bool) -> Tensor:
+def _half_and_slope(
+    student: Float[Tensor, "b c *grid"],
+    teacher: Float[Tensor, "b c *grid"],
+    weight: Float[Tensor, "..."] | None,
+    valid: Bool[Tensor, "b *grid"] | None,
+    *,
+    centred: bool,
+) -> tuple[Float[Tensor, ""], Float[Tensor, "b c *grid"]]:
+    """Half the sum, whose slope is the weighted difference itself."""
     difference = student - teacher
     if centred:
         difference -= difference.mean(1, keepdim=True)
-    # where(), not a product: a NaN or an infinity at an ignored pixel must reach neither value nor gradient.
-    return difference if valid is None else torch.where(valid.unsqueeze(1), difference, 0.0)
+    if valid is not None:
+        # where(), not a product: a NaN or an infinity at an ignored pixel must reach neither value nor gradient.
+        difference = torch.where(valid.unsqueeze(1), difference, 0.0)
+    slope = difference if weight is None else difference * weight
+    half = _dot(slope.reshape(-1), difference.reshape(-1)) / 2
+    if centred and weight is not None:
+        slope -= slope.mean(1, keepdim=True)
+    return half, slope
 
 
 def _dot(left: Float[Tensor, " n"], right: Float[Tensor, " n"]) -> Float[Tensor, ""]:

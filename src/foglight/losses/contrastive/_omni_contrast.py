@@ -13,13 +13,13 @@ published code stops; sets are taken in strips with the gradient made at once, s
 Cost: one gradient of the student's size; beside it one strip of `row_budget.BUDGET` bytes.
 """
 
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
+from foglight.functional.known_gradient import with_gradient
 from foglight.functional.row_budget import rows_within_budget
 
 Mode = Literal["spatial", "channel", "omni", "omni_code"]
@@ -55,10 +55,9 @@ def omni_contrast(
     ours, theirs = (_pieces(feature, many, rows, columns) for feature in (student, teacher.detach()))
     positions = ours.shape[0] * ours.shape[1]
     sets = (0, 1) if mode == "channel" else (1, 2)
-    total: Tensor = _Contrast.apply(
-        ours.flatten(*sets), theirs.flatten(*sets), _allowed(mode, rows * columns, many, student.device), temperature
-    )
-    return total / positions
+    ours, theirs = ours.flatten(*sets), theirs.flatten(*sets)
+    allowed = _allowed(mode, rows * columns, many, student.device)
+    return with_gradient(ours, *_sum_and_slope(ours, theirs, allowed, temperature)) / positions
 
 
 def _pieces(feature: Float[Tensor, "b c h w"], groups: int, rows: int, columns: int) -> Float[Tensor, "p n g d"]:
@@ -77,32 +76,25 @@ def _allowed(mode: Mode, positions: int, groups: int, device: torch.device) -> B
     return (group.unsqueeze(0) != group.unsqueeze(1)) | torch.eye(len(group), dtype=torch.bool, device=device)
 
 
-class _Contrast(torch.autograd.Function):
-    """The gradient is made with the value, while a strip of distances is at hand."""
-
-    @staticmethod
-    def forward(ctx: Any, student: Tensor, teacher: Tensor, allowed: Tensor | None, temperature: float) -> Tensor:
-        total, gradient = student.new_zeros(()), torch.empty_like(student)
-        pieces, channels = student.shape[1:]
-        # The gradient of distances is one matrix per channel on a GPU.
-        matrices = MATRICES if student.device.type == "cpu" else MATRICES + channels
-        strip = rows_within_budget(pieces**2, bytes_per_number=student.element_size(), matrices=matrices)
-        for ours, theirs, slope in zip(student.split(strip), teacher.split(strip), gradient.split(strip), strict=True):
-            with torch.enable_grad():
-                leaf = ours.detach().requires_grad_()
-                value = _cross_entropy(leaf, theirs, allowed, temperature)
-            slope.copy_(torch.autograd.grad(value, leaf)[0])
-            total += value.detach()
-        ctx.save_for_backward(gradient)
-        return total
-
-    @staticmethod
-    @once_differentiable  # its stub makes `ctx` positional
-    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
-        ctx: Any, *grad_outputs: Any
-    ) -> tuple[Tensor, None, None, None]:
-        (gradient,) = ctx.saved_tensors
-        return gradient * grad_outputs[0], None, None, None
+@torch.no_grad()
+def _sum_and_slope(
+    student: Float[Tensor, "u v d"],
+    teacher: Float[Tensor, "u v d"],
+    allowed: Bool[Tensor, "v v"] | None,
+    temperature: float,
+) -> tuple[Float[Tensor, ""], Float[Tensor, "u v d"]]:
+    total, gradient = student.new_zeros(()), torch.empty_like(student)
+    pieces, channels = student.shape[1:]
+    # The gradient of distances is one matrix per channel on a GPU.
+    matrices = MATRICES if student.device.type == "cpu" else MATRICES + channels
+    strip = rows_within_budget(pieces**2, bytes_per_number=student.element_size(), matrices=matrices)
+    for ours, theirs, slope in zip(student.split(strip), teacher.split(strip), gradient.split(strip), strict=True):
+        with torch.enable_grad():
+            leaf = ours.detach().requires_grad_()
+            value = _cross_entropy(leaf, theirs, allowed, temperature)
+        slope.copy_(torch.autograd.grad(value, leaf)[0])
+        total += value.detach()
+    return total, gradient
 
 
 def _cross_entropy(

@@ -16,14 +16,14 @@ Cost: (b n)^2 (3 c + d) multiply-adds as in the plain form; about (4 c + 3 d) b 
 
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import Any, ClassVar, Final, final
+from typing import ClassVar, Final, final
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from foglight.functional.direction import unit
+from foglight.functional.known_gradient import with_gradient
 from foglight.functional.masked_pooling import average_pool
 from foglight.functional.masking import taught_positions
 from foglight.functional.row_budget import rows_within_budget
@@ -52,41 +52,28 @@ def cross_image_kl(
     0.0
     """
     images = tuple((end - count, end) for end, count in zip(accumulate(positions), positions, strict=True) if count)
-    mean: Tensor = _CrossImageKL.apply(student, teacher, images, temperature)
-    return mean
+    return with_gradient(student, *_mean_and_slope(student, teacher, images, temperature))
 
 
-class _CrossImageKL(torch.autograd.Function):
-    """The gradient is made with the value, while a strip of similarities is at hand."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, student: Tensor, teacher: Tensor, images: tuple[tuple[int, int], ...], temperature: float
-    ) -> Tensor:
-        total, gradient = student.new_zeros(()), torch.zeros_like(student)
-        for key_start, key_end in images:
-            keys, size = slice(key_start, key_end), student.element_size()
-            strip = rows_within_budget(key_end - key_start, bytes_per_number=size, matrices=MATRICES)
-            for start, end in images:
-                share = 1 / ((end - start) * len(images) ** 2)
-                for first in range(start, end, strip):
-                    rows = slice(first, min(first + strip, end))
-                    value, slope = _strip(student, teacher, rows, keys, temperature)
-                    total += share * value
-                    if ctx.needs_input_grad[0]:
-                        scale = share / temperature
-                        gradient[rows].addmm_(slope, student[keys], alpha=scale)
-                        gradient[keys].addmm_(slope.T, student[rows], alpha=scale)
-        ctx.save_for_backward(gradient)
-        return total
-
-    @staticmethod
-    @once_differentiable  # its stub makes `ctx` positional
-    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
-        ctx: Any, *grad_outputs: Any
-    ) -> tuple[Tensor, None, None, None]:
-        (gradient,) = ctx.saved_tensors
-        return gradient * grad_outputs[0], None, None, None
+@torch.no_grad()
+def _mean_and_slope(
+    student: Float[Tensor, "n c"], teacher: Float[Tensor, "n d"], images: Sequence[tuple[int, int]], temperature: float
+) -> tuple[Float[Tensor, ""], Float[Tensor, "n c"]]:
+    total, gradient = student.new_zeros(()), torch.zeros_like(student)
+    for key_start, key_end in images:
+        keys, size = slice(key_start, key_end), student.element_size()
+        strip = rows_within_budget(key_end - key_start, bytes_per_number=size, matrices=MATRICES)
+        for start, end in images:
+            share = 1 / ((end - start) * len(images) ** 2)
+            for first in range(start, end, strip):
+                rows = slice(first, min(first + strip, end))
+                value, slope = _strip(student, teacher, rows, keys, temperature)
+                total += share * value
+                if student.requires_grad:
+                    scale = share / temperature
+                    gradient[rows].addmm_(slope, student[keys], alpha=scale)
+                    gradient[keys].addmm_(slope.T, student[rows], alpha=scale)
+    return total, gradient
 
 
 def _strip(

@@ -12,14 +12,14 @@ multiply-adds for the value and n^2 c for the gradient, half of the plain form, 
 form over channels is cheaper still, but its value is a difference of large numbers and is lost near convergence.
 """
 
-from typing import Any, ClassVar, Final, final
+from typing import ClassVar, Final, final
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from foglight.functional.direction import unit
+from foglight.functional.known_gradient import with_gradient
 from foglight.functional.masked_pooling import Kernel, maximum_pool
 from foglight.functional.masking import taught_positions
 from foglight.functional.row_budget import rows_within_budget
@@ -40,39 +40,28 @@ def pairwise_error(student: Float[Tensor, "b n c"], teacher: Float[Tensor, "b n 
     >>> pairwise_error(torch.eye(2)[None], torch.ones(1, 2, 1)).item()
     2.0
     """
-    total: Tensor = _PairwiseError.apply(student, teacher)
-    return total
+    return with_gradient(student, *_sum_and_slope(student, teacher))
 
 
-class _PairwiseError(torch.autograd.Function):
-    """The gradient is made with the value, while a strip of differences is at hand."""
-
-    @staticmethod
-    def forward(ctx: Any, student: Tensor, teacher: Tensor) -> Tensor:
-        total, gradient = student.new_zeros(()), torch.zeros_like(student)
-        nodes = student.shape[1]
-        rows = rows_within_budget(nodes, bytes_per_number=student.element_size(), matrices=MATRICES)
-        for ours, theirs, slope in zip(student, teacher, gradient, strict=True):
-            for start in range(0, nodes, rows):
-                strip, rest, after = slice(start, start + rows), slice(start, None), slice(start + rows, None)
-                difference = ours[strip] @ ours[rest].T
-                difference.addmm_(theirs[strip], theirs[rest].T, alpha=-1)
-                diagonal, beyond = difference[:, :rows], difference[:, rows:]
-                # What lies beyond the diagonal block stands for its mirror image too.
-                total += diagonal.square().sum() + 2 * beyond.square().sum()
-                if ctx.needs_input_grad[0]:
-                    slope[strip].addmm_(difference, ours[rest], alpha=4)
-                    slope[after].addmm_(beyond.T, ours[strip], alpha=4)
-        ctx.save_for_backward(gradient)
-        return total
-
-    @staticmethod
-    @once_differentiable  # its stub makes `ctx` positional
-    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
-        ctx: Any, *grad_outputs: Any
-    ) -> tuple[Tensor, None]:
-        (gradient,) = ctx.saved_tensors
-        return gradient * grad_outputs[0], None
+@torch.no_grad()
+def _sum_and_slope(
+    student: Float[Tensor, "b n c"], teacher: Float[Tensor, "b n d"]
+) -> tuple[Float[Tensor, ""], Float[Tensor, "b n c"]]:
+    total, gradient = student.new_zeros(()), torch.zeros_like(student)
+    nodes = student.shape[1]
+    rows = rows_within_budget(nodes, bytes_per_number=student.element_size(), matrices=MATRICES)
+    for ours, theirs, slope in zip(student, teacher, gradient, strict=True):
+        for start in range(0, nodes, rows):
+            strip, rest, after = slice(start, start + rows), slice(start, None), slice(start + rows, None)
+            difference = ours[strip] @ ours[rest].T
+            difference.addmm_(theirs[strip], theirs[rest].T, alpha=-1)
+            diagonal, beyond = difference[:, :rows], difference[:, rows:]
+            # What lies beyond the diagonal block stands for its mirror image too.
+            total += diagonal.square().sum() + 2 * beyond.square().sum()
+            if student.requires_grad:
+                slope[strip].addmm_(difference, ours[rest], alpha=4)
+                slope[after].addmm_(beyond.T, ours[strip], alpha=4)
+    return total, gradient
 
 
 @final
