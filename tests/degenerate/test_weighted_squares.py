@@ -5,14 +5,14 @@ from itertools import product
 import pytest
 import torch
 
-from foglight.functional import weighted_squares
+from foglight.functional import long_dot
 from foglight.functional.weighted_squares import squared_difference_sum
 from foglight.losses.logits.kd_mse import logit_square
 
 
 @pytest.mark.parametrize(("weighted", "masked", "centred"), list(product((False, True), repeat=3)))
 def test_it_is_the_sum_of_the_map(weighted: bool, masked: bool, centred: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weighted_squares, "LONGEST_DOT", 7)
+    monkeypatch.setattr(long_dot, "LONGEST", 7)
     generator = torch.Generator().manual_seed(0)
     student, teacher = torch.randn(2, 2, 3, 5, 4, generator=generator, dtype=torch.float64)
     student.requires_grad_()

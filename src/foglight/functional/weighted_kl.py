@@ -21,6 +21,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from foglight.functional.known_gradient import with_measured_gradient
+from foglight.functional.long_dot import long_dot
 from foglight.functional.row_budget import rows_within_budget
 from foglight.functional.upsampling import STRIP_BUDGET
 
@@ -97,12 +98,12 @@ def strip_kl(
     mass = log_teacher.exp_()
     if weight is not None:
         mass *= weight
-    value = entries.mul_(mass).sum()
-    slope = log_student.exp_().mul_(mass.sum(dim, keepdim=True))
-    slope = torch.sub(slope, mass, out=slope if out is None else out)
+    value = long_dot(entries.reshape(-1), mass.reshape(-1))
+    slope = log_student.exp_().mul_(mass.sum(dim, keepdim=True).div_(temperature))
+    slope = torch.sub(slope, mass, alpha=1 / temperature, out=slope if out is None else out)
     if valid is not None:
         slope.masked_fill_(~valid, 0.0)
-    return value, slope if temperature == 1 else slope.div_(temperature)
+    return value, slope
 
 
 def _kl_sum(

@@ -10,16 +10,13 @@ Cost: a map of the student's size, a second one where there is a weight.
 """
 
 from functools import partial
-from typing import Final
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from foglight.functional.known_gradient import with_measured_gradient
-
-# Terms of one dot product: the rounding of a longer one in float32 would show.
-LONGEST_DOT: Final = 2**19
+from foglight.functional.long_dot import long_dot
 
 
 def squared_difference_sum(
@@ -62,14 +59,7 @@ def _half_and_slope(
         # where(), not a product: a NaN or an infinity at an ignored pixel must reach neither value nor gradient.
         difference = torch.where(valid.unsqueeze(1), difference, 0.0)
     slope = difference if weight is None else difference * weight
-    half = _dot(slope.reshape(-1), difference.reshape(-1)) / 2
+    half = long_dot(slope.reshape(-1), difference.reshape(-1)) / 2
     if centred and weight is not None:
         slope -= slope.mean(1, keepdim=True)
     return half, slope
-
-
-def _dot(left: Float[Tensor, " n"], right: Float[Tensor, " n"]) -> Float[Tensor, ""]:
-    if len(left) <= LONGEST_DOT:
-        return torch.dot(left, right)
-    parts = [torch.dot(*pair) for pair in zip(left.split(LONGEST_DOT), right.split(LONGEST_DOT), strict=True)]
-    return torch.stack(parts).sum()
