@@ -1,16 +1,18 @@
 """Time and memory of every loss against its textbook form, both forward and backward, interleaved, on one thread.
 
-    python benchmarks/losses.py [--only NAME ...] [--quick] [--device cuda] [--json FILE]
+    python benchmarks/losses.py [--only NAME ...] [--quick] [--device cuda] [--json FILE] [--keep-freed-memory]
 
 At a 512x1024 crop and batch 2: logits 19x64x128, features 512 (student) and 2048 (teacher) x 64x128, float32. Seconds
-are the median of the process's CPU time (on a GPU of the wall clock, synchronised), with an allocator that keeps what
-is freed; memory is the peak of a first step in a fresh process above what inputs, parameters and buffers take. Before a
-case is timed, both forms are compared in value and gradient in float64 on a small one.
+are the median of the process's CPU time (on a GPU of the wall clock, synchronised); memory is the peak of a first step
+above what inputs, parameters and buffers take. Either is taken in a fresh process per case: what earlier cases left in
+the heap decides whether a large map is faulted in anew at every step, or not at all, as under `--keep-freed-memory`.
+Before a case is timed, both forms are compared in value and gradient in float64 on a small one.
 """
 
 import argparse
 import multiprocessing
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
@@ -87,7 +89,7 @@ def peak(name: str, form: Form, sizes: Sizes, device: str) -> float | None:
 
 def _peak(name: str, form: Form, sizes: Sizes, device: str) -> float:
     torch.set_num_threads(1)
-    (case,) = (case for case in cases() if case.name == name)
+    case = _named(name)
     # Libraries take memory of their own when they are first used.
     _scene(case, QUICK, device).step(form)()
     step = _scene(case, sizes, device).step(form)
@@ -101,21 +103,43 @@ def _peak(name: str, form: Form, sizes: Sizes, device: str) -> float:
         raise MemoryError from error
 
 
+def timed(
+    name: str, forms: Sequence[Form], sizes: Sizes, *, device: str, total: float, keep_freed: bool
+) -> dict[str, float]:
+    """Median seconds of a step by form, in a process of its own."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_timed, name, forms, sizes, device, total, keep_freed).result()
+
+
+def _timed(
+    name: str, forms: Sequence[Form], sizes: Sizes, device: str, total: float, keep_freed: bool
+) -> dict[str, float]:
+    torch.set_num_threads(1)
+    if keep_freed:
+        keep_freed_memory()
+    scene = _scene(_named(name), sizes, device)
+    return median_seconds({form: scene.step(form) for form in forms}, device=torch.device(device), total=total)
+
+
+def _named(name: str) -> Case:
+    (case,) = (case for case in cases() if case.name == name)
+    return case
+
+
 def _scene(case: Case, sizes: Sizes, device: str) -> Scene:
     return make_scene(case, sizes, dtype=torch.float32, device=torch.device(device))
 
 
-def measure(case: Case, sizes: Sizes, *, device: str, total: float) -> Row:
+def measure(case: Case, sizes: Sizes, *, device: str, total: float, keep_freed: bool) -> Row:
     """Memory first, because only a form that fits is timed."""
-    scene = _scene(case, sizes, device)
     forms: list[Form] = ["ours"]
-    if scene.naive is not None:
+    if _scene(case, QUICK, device).naive is not None:
         compare(case)
         if case.naive_fits or sizes == QUICK:
             forms.append("naive")
     megabytes = {form: peak(case.name, form, sizes, device) for form in forms}
-    arms = {form: scene.step(form) for form in forms if megabytes[form] is not None}
-    seconds = median_seconds(arms, device=torch.device(device), total=total)
+    fitting = [form for form in forms if megabytes[form] is not None]
+    seconds = timed(case.name, fitting, sizes, device=device, total=total, keep_freed=keep_freed)
     faster = _ratio(seconds.get("naive"), seconds.get("ours"))
     leaner = _ratio(megabytes.get("naive"), megabytes.get("ours"))
     kept = None
@@ -170,16 +194,18 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--total", type=float, default=60.0, help="seconds of timing per case")
     parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--keep-freed-memory", action="store_true", help="time with an allocator that gives none back")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    keep_freed_memory()
     chosen = [case for case in cases() if not arguments.only or case.name.startswith(tuple(arguments.only))]
     if not chosen:
         sys.exit(f"expected the name of a case, got {arguments.only}; they are {', '.join(c.name for c in cases())}")
     console, rows, sizes = Console(width=200), list[Row](), QUICK if arguments.quick else Sizes()
-    report = {"provenance": provenance(), "device": arguments.device, "sizes": asdict(sizes), "total": arguments.total}
+    report = {"provenance": provenance(), "sizes": asdict(sizes)}
+    report |= {name: vars(arguments)[name] for name in ("device", "total", "keep_freed_memory")}
     for case in chosen:
-        rows.append(measure(case, sizes, device=arguments.device, total=arguments.total))
+        keep_freed = arguments.keep_freed_memory
+        rows.append(measure(case, sizes, device=arguments.device, total=arguments.total, keep_freed=keep_freed))
         console.print(f"{case.name}: {rows[-1].seconds} s, {rows[-1].megabytes} MB", highlight=False)
         if arguments.json:
             # After every case: what a long run has measured outlives it.

@@ -45,11 +45,7 @@ def median_seconds(arms: Mapping[str, Step], *, device: torch.device, total: flo
 
 
 def keep_freed_memory() -> None:
-    """Have the C library keep what is freed, as it ends up doing in a process that has held much memory.
-
-    By default large maps are given back and faulted in again at every step, or not, as what ran before has left the
-    heap: one and the same form took 0.2 s or 0.6 s.
-    """
+    """Have the C library keep what is freed, as it may end up doing in a process that has held much memory."""
     library = ctypes.CDLL(None)
     library.mallopt(M_MMAP_MAX, 0)
     library.mallopt(M_TRIM_THRESHOLD, -1)

@@ -168,10 +168,15 @@ def test_an_archive_is_unpacked_and_may_then_be_deleted(server: Server, tmp_path
     assert len(server.asked) == 1
 
 
-def test_an_archive_that_climbs_out_is_refused(server: Server, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "kind"), [("../out.txt", tarfile.REGTYPE), ("link", tarfile.SYMTYPE)])
+def test_an_archive_with_more_than_its_own_files_is_refused(
+    server: Server, tmp_path: Path, name: str, kind: bytes
+) -> None:
+    member = tarfile.TarInfo(name)
+    member.type, member.linkname = kind, "../out.txt"
     memory = io.BytesIO()
     with tarfile.open(fileobj=memory, mode="w:gz") as packed:
-        packed.addfile(tarfile.TarInfo("../out.txt"), io.BytesIO(b""))
+        packed.addfile(member, io.BytesIO(b""))
     server.files["/a.tgz"] = memory.getvalue()
     with pytest.raises(DataError, match="cannot be unpacked"):
         get(server.source("a.tgz", unpack=True), tmp_path / "in")

@@ -166,7 +166,7 @@ def _unpack(archive: Path, root: Path) -> None:
                 packed.extractall(folder)
         else:
             with tarfile.open(archive) as packed:
-                packed.extractall(folder, filter="data")
+                _extract(packed, folder)
         for path in sorted(folder.rglob("*")):
             if path.is_file():
                 target = root / path.relative_to(folder)
@@ -178,6 +178,20 @@ def _unpack(archive: Path, root: Path) -> None:
         ) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _extract(packed: tarfile.TarFile, folder: Path) -> None:
+    """Files and folders alone, and nothing outside; `extractall` has no such filter before Python 3.11.4."""
+    for member in packed:
+        target = (folder / member.name).resolve()
+        if not target.is_relative_to(folder.resolve()) or not (member.isfile() or member.isdir()):
+            raise tarfile.TarError(f"expected files and folders inside the archive, got {member.name}")
+        if member.isfile():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            source = packed.extractfile(member)
+            assert source is not None, "a regular file"
+            with source, target.open("wb") as file:
+                shutil.copyfileobj(source, file)
 
 
 def _read_record(root: Path) -> dict[str, Any]:
