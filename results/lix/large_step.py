@@ -74,7 +74,7 @@ class Row:
 
 def words(network: str) -> list[str]:
     """What `plan` and `train` are both told."""
-    extra = ["--set", "data.options.extra=inverse_depth"] if network in RGBD else []
+    extra = ["data.options.extra=inverse_depth", "student.options.extra_channels=1"] if network in RGBD else []
     settings = {
         "data.size": list(SIZE),
         "data.options.frames": 4,
@@ -84,8 +84,9 @@ def words(network: str) -> list[str]:
         "data.augment.scale": [1.0, 1.0],
         "engine.tensorboard": False,
     }
-    told = [word for key, value in settings.items() for word in ("--set", f"{key}={json.dumps(value)}")]
-    return ["--student", network, "--data", "fogtown", "--steps", "1", "--device", "cpu", *told, *extra]
+    assignments = [*(f"{key}={json.dumps(value)}" for key, value in settings.items()), *extra]
+    told = [word for assignment in assignments for word in ("--set", assignment)]
+    return ["--student", network, "--data", "fogtown", "--steps", "1", "--device", "cpu", *told]
 
 
 def foglight(*arguments: str) -> tuple[str, int]:
