@@ -22,6 +22,7 @@ from foglight.config.schema import (
     RunConfig,
     Schedule,
 )
+from foglight.engine import preflight_cost
 from foglight.engine.checkpoint import network_hash
 from foglight.engine.distiller import Distiller
 from foglight.engine.log import read_metrics
@@ -189,6 +190,23 @@ def test_peak_memory_sees_what_was_held_in_between() -> None:
     assert watch.read()[0] > before + 150e6
     if watch.anew:
         assert PeakMemory(torch.device("cpu")).read()[0] < before + 100e6
+
+
+def test_the_memory_of_a_step_is_seen_where_one_is_all(
+    config: Callable[..., RunConfig], look: Look, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slow step is not repeated."""
+    monkeypatch.setattr(preflight_cost, "SLOW_STEP_SECONDS", 0.0)
+    timed, steps = preflight_cost._timed, list[int]()
+
+    def heavy(step: Callable[[], object], device: torch.device) -> tuple[float, float]:
+        steps.append(torch.ones(75_000_000).ndim)
+        return timed(step, device)
+
+    monkeypatch.setattr(preflight_cost, "_timed", heavy)
+    before, _ = PeakMemory(torch.device("cpu")).read()
+    assert look(config(), teacher=None).cost.peak_memory_bytes > before + 200e6
+    assert len(steps) == 1
 
 
 def test_decoded_frames_are_counted_once(config: Callable[..., RunConfig], data: Data) -> None:

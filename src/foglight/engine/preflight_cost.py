@@ -73,8 +73,9 @@ def step_cost(
         # Nothing is learned: a rate that needs its warm-up could blow up in these steps.
         still = config.model_copy(update={"optim": config.optim.model_copy(update={"lr": TINY_RATE})})
         step = trial_step(distiller, batches(number), still)
-        first = _timed(step, device)
+        # Before the first step, which may be the only one.
         memory = PeakMemory(device)
+        first = _timed(step, device)
         if processes.agreed(lambda: first[1] > SLOW_STEP_SECONDS):
             timed = [first]
         else:
