@@ -52,7 +52,8 @@ def class_kl_sum(
     >>> round(class_kl_sum(student, teacher, weight=torch.tensor(2.0)).item(), 4)
     0.2616
     """
-    return _kl_sum(student, teacher, weight, valid, temperature=temperature, dim=1)
+    measure = partial(_kl_and_slope, temperature=temperature, dim=1)
+    return with_measured_gradient(measure, student, teacher.detach(), weight, valid)
 
 
 def space_kl_sum(
@@ -75,7 +76,8 @@ def space_kl_sum(
     >>> space_kl_sum(torch.zeros(1, 1, 1, 2), torch.ones(1, 1, 1, 2)).item()
     0.0
     """
-    return _kl_sum(student, teacher, weight, valid, temperature=temperature, dim=2)
+    measure = partial(_kl_and_slope, temperature=temperature, dim=2)
+    return with_measured_gradient(measure, student, teacher.detach(), weight, valid)
 
 
 def strip_kl(
@@ -104,19 +106,6 @@ def strip_kl(
     if valid is not None:
         slope.masked_fill_(~valid, 0.0)
     return value, slope
-
-
-def _kl_sum(
-    student: Float[Tensor, "b c *grid"],
-    teacher: Float[Tensor, "b c *grid"],
-    weight: Float[Tensor, "..."] | None,
-    valid: Bool[Tensor, "b *grid"] | None,
-    *,
-    temperature: float,
-    dim: int,
-) -> Float[Tensor, ""]:
-    measure = partial(_kl_and_slope, temperature=temperature, dim=dim)
-    return with_measured_gradient(measure, student, teacher.detach(), weight, valid)
 
 
 def _kl_and_slope(
