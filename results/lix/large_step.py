@@ -3,8 +3,8 @@
     python results/lix/large_step.py
 
 For each network `foglight plan` prints the memory at the highest point of a step; then a fresh process trains one step,
-and the system says what it held at most. Batch 2, float32, one image size for all; fogtown's frames enlarged, so that
-nothing is downloaded. Writes `large_step.md` and `large_step.json` beside this file.
+and the system says what it held at most. One crop, float32; fogtown's frames enlarged, so that nothing is downloaded.
+Writes `large_step.md` and `large_step.json` beside this file, anew after every network.
 """
 
 import argparse
@@ -12,7 +12,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,7 +25,6 @@ from foglight.provenance import provenance
 
 HERE: Final = Path(__file__).parent
 SIZE: Final = (384, 1248)
-BATCH: Final = 2
 # What a process may hold beyond the plan: an allocator does not fill its pages in the same order twice.
 TOLERANCE: Final = 1.05
 RGBD: Final = (
@@ -79,7 +78,7 @@ def words(network: str) -> list[str]:
         "data.size": list(SIZE),
         "data.options.frames": 4,
         "data.options.towns": 2,
-        "data.batch_size": BATCH,
+        "data.batch_size": 1,
         "data.augment.crop": list(SIZE),
         "data.augment.scale": [1.0, 1.0],
         "engine.tensorboard": False,
@@ -118,6 +117,11 @@ def main() -> None:
     for network in (*RGBD, *RGB):
         rows.append(measured(network))
         Console().print(line(rows[-1]))
+        write(rows)
+
+
+def write(rows: Sequence[Row]) -> None:
+    """Table and data of the networks so far."""
     made_with = provenance()
     held = sum(row.holds for row in rows)
     text = "\n".join(
@@ -125,7 +129,7 @@ def main() -> None:
             "# One step at 1248x384",
             "",
             f"{held} of {len(rows)} networks take a training step within the memory that `foglight plan` says, at most",
-            f"{TOLERANCE:g} times it. Batch {BATCH}, float32, CPU; resident memory of the process, libraries and",
+            f"{TOLERANCE:g} times it. One crop, float32, CPU; resident memory of the process, libraries and",
             "frames included. `held` also covers building the network, and scoring four frames afterwards.",
             "",
             "```",
